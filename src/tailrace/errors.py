@@ -1,0 +1,100 @@
+"""The error tree. Every class says what the caller may conclude.
+
+    TailraceError
+    ├── UsageError            the command line is off                          exit 2
+    ├── ConfigurationError    what only an operator can mend, before we start  exit 78
+    │   ├── SettingsError       a setting is wrong: key, where it was set, what is allowed
+    │   ├── SettingsChanged     other settings than those the collection was filled with
+    │   ├── CollectionUnfit     time-series, capped, view, foreign shard key, TTL: would break a promise
+    │   ├── StateLocked         another `run` holds this state directory
+    │   ├── StateCorrupt        the state database cannot be read; says what to do
+    │   ├── SourceTaken         another live writer has this source name
+    │   └── ServerRefusesUs     authentication, role, options, unreachable at start-up
+    ├── FileRewritten         bytes read before are not there any more: the next life begins (never leaves the pipeline)
+    └── RuntimeFailure        we cannot go on; nothing is lost, a restart continues        exit 70
+        └── EveryDocumentRefused  the server refused all documents of a span for an unlisted reason
+
+Messages are one sentence for an operator: what is wrong, where it was set or seen, what to do. No secrets.
+What the driver raises is mapped to a `Verdict` in `ingest/verdicts.py` and does not leave the writer.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Exit:
+    """Exit codes: a contract (design: Command line)."""
+
+    DONE = 0
+    DIFFERENCE = 1
+    USAGE = 2
+    FAILURE = 70
+    CONFIGURATION = 78
+
+
+class Verdict(StrEnum):
+    """What the caller does about a driver's error."""
+
+    RETRY = "retry"  # transient: try the same again, without limit, with backoff
+    OPERATOR = "operator"  # only an operator can mend it: exit 78 at start-up, slow retry at run time
+    REJECT = "reject"  # this document will never be accepted: keep it aside
+    STOP = "stop"  # a defect or a broken promise: stop, lose nothing
+
+
+class TailraceError(Exception):
+    """Base of all; `exit_code` is what the process ends with when nobody handles it."""
+
+    exit_code = Exit.FAILURE
+
+
+class UsageError(TailraceError):
+    exit_code = Exit.USAGE
+
+
+class ConfigurationError(TailraceError):
+    exit_code = Exit.CONFIGURATION
+
+
+class SettingsError(ConfigurationError):
+    """All problems of one configuration, reported at once."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class SettingsChanged(ConfigurationError):
+    pass
+
+
+class CollectionUnfit(ConfigurationError):
+    pass
+
+
+class StateLocked(ConfigurationError):
+    pass
+
+
+class StateCorrupt(ConfigurationError):
+    pass
+
+
+class SourceTaken(ConfigurationError):
+    pass
+
+
+class ServerRefusesUs(ConfigurationError):
+    pass
+
+
+class FileRewritten(TailraceError):
+    """The file was truncated or rewritten under the offset we had reached."""
+
+
+class RuntimeFailure(TailraceError):
+    pass
+
+
+class EveryDocumentRefused(RuntimeFailure):
+    pass
