@@ -11,6 +11,9 @@
     │   ├── SourceTaken         another live writer has this source name
     │   └── ServerRefusesUs     authentication, role, options, unreachable at start-up
     ├── FileRewritten         bytes read before are not there any more: the next life begins (never leaves the pipeline)
+    ├── UnreadableFile        (reading) not a regular file, or a damaged archive: the others go on
+    ├── PrefixTaken           (ledger) another life has these seven bytes: take the next salt
+    ├── StateWriteFailed      (checkpoints) the disk is full: nothing is lost, saved again later
     └── RuntimeFailure        we cannot go on; nothing is lost, a restart continues        exit 70
         └── EveryDocumentRefused  the server refused all documents of a span for an unlisted reason
 

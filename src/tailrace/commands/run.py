@@ -1,0 +1,84 @@
+"""`tailrace run`: follow the tree until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+import structlog
+import typer
+
+from tailrace import __version__
+from tailrace.commands.common import settle_settings, stop_on_signals
+from tailrace.config import Loaded, Settings, effective
+from tailrace.config.flags import ConfigOption, with_settings
+from tailrace.ingest.instance import Instance
+from tailrace.ingest.names import locate
+from tailrace.ops import logs
+from tailrace.ops.http import serving
+from tailrace.ops.status import Monitor
+
+log = structlog.get_logger("tailrace")
+
+
+@with_settings
+def run(
+    flags: dict[str, str],
+    config: ConfigOption = None,
+    once: Annotated[bool, typer.Option("--once", help="Catch up with what is there, then exit.")] = False,
+) -> None:
+    """Follow the node's files and put every entry into MongoDB, until told to stop (SIGTERM, Ctrl-C)."""
+    loaded = settle_settings(flags, config)
+    asyncio.run(_run(loaded, once=once))
+
+
+async def _run(loaded: Loaded, *, once: bool) -> None:
+    log.info("starting", version=__version__, **_shown(loaded))
+    instance = Instance(loaded.settings, once=once)
+    stop = asyncio.Event()
+    grace = loaded.settings.shutdown_grace
+    stop_on_signals(
+        stop,
+        lambda name: log.info(
+            "stopping",
+            signal=name,
+            meaning=f"what is in flight is stored first, for at most {grace:g} s; again: at once",
+        ),
+    )
+    monitor = Monitor(instance, lambda: _waiting(loaded.settings))
+    async with serving(None if once else loaded.settings.http, monitor):
+        await instance.run(stop, monitor.started)
+    for name, stats in instance.stats.items():
+        done = stats.done
+        log.info(
+            "stopped",
+            source=name,
+            lines=done.lines,
+            inserted=done.inserted,
+            duplicates=done.duplicates,
+            rejected=done.rejected,
+            bytes_lost=stats.lost_bytes,
+            unaccounted=stats.imbalance(),
+        )
+
+
+def _waiting(settings: Settings) -> list[str]:
+    """A sentence for each source whose tree is not there."""
+    sentences = []
+    for source in settings.sources:
+        try:
+            if locate(str(source.directory), source.stream) is None:
+                sentences.append(f"There is no {source.stream} stream below {source.directory} (yet).")
+        except OSError as error:
+            sentences.append(f"{source.directory} cannot be read: {error.strerror}.")
+    return sentences
+
+
+def _shown(loaded: Loaded) -> dict[str, Any]:
+    """The effective settings, without secrets: one a line for a person, a table for a machine."""
+    rows = effective(loaded)
+    if not logs.is_text(loaded.settings.log_format.value):
+        return {"settings": {key: shown for key, shown, _where in rows}}
+    width = max(len(key) for key, _shown, _where in rows)
+    given = [f"\n    {key:<{width}}  {shown}  ({where})" for key, shown, where in rows]
+    return {"block": "".join(given)}

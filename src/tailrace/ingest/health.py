@@ -1,0 +1,97 @@
+"""What everybody who waits for MongoDB has seen, in one place: one state, and a log that stays readable.
+
+An outage is one warning when it starts, at most one summary every 30 seconds, and one line when it is over; never
+a line per retry. Trouble lasts as long as any operation is failing: others that succeed meanwhile do not end it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from tailrace.errors import Verdict
+
+SUMMARY_INTERVAL = 30.0
+"""Seconds between two summaries of one trouble."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthState:
+    """`ok`, or in trouble `since` (monotonic seconds); `verdict` and `sentence` are those of the latest failure.
+
+    With OPERATOR only a human can mend it: `/readyz` is red at once. `retries` counts this trouble's failures.
+    """
+
+    ok: bool
+    since: float = 0.0
+    verdict: Verdict | None = None
+    sentence: str = ""
+    retries: int = 0
+
+
+class ServerHealth:
+    """One per client. Written from the event loop; `state` is replaced whole, so any thread may read it."""
+
+    def __init__(
+        self,
+        *,
+        in_flight_limit: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`in_flight_limit`: bytes after which reading stops, for the log line that says so."""
+        self.state = HealthState(ok=True)
+        self._clock = clock
+        self._failing: set[object] = set()
+        self._next_summary = 0.0
+        self._log = structlog.get_logger("tailrace.mongodb")
+        limit = (
+            "the in-flight limit is reached" if in_flight_limit is None else f"{in_flight_limit} bytes are in flight"
+        )
+        self._meaning = f"nothing is lost; reading stops when {limit}; retrying until it is back"
+
+    def failed(self, operation: object, verdict: Verdict, sentence: str) -> None:
+        """`operation` (any hashable, one per run of attempts) failed and will be retried."""
+        now = self._clock()
+        before = self.state
+        self._failing.add(operation)
+        self.state = HealthState(
+            ok=False,
+            since=now if before.ok else before.since,
+            verdict=verdict,
+            sentence=sentence,
+            retries=before.retries + 1,
+        )
+        if before.ok or (verdict is Verdict.OPERATOR and before.verdict is not Verdict.OPERATOR):
+            self._next_summary = now + SUMMARY_INTERVAL
+            if verdict is Verdict.OPERATOR:
+                self._log.error(
+                    "mongodb_refuses",
+                    error=sentence,
+                    meaning=self._meaning,
+                    todo="mend it on the server",
+                )
+            else:
+                self._log.warning("mongodb_trouble", error=sentence, meaning=self._meaning)
+        elif now >= self._next_summary:
+            self._next_summary = now + SUMMARY_INTERVAL
+            self._log.warning(
+                "mongodb_still_in_trouble",
+                error=sentence,
+                for_s=round(now - self.state.since),
+                retries=self.state.retries,
+            )
+
+    def over(self, operation: object, *, succeeded: bool) -> None:
+        """`operation` succeeded, or was given up (cancelled, rejected). A no-op when it had not failed."""
+        if operation not in self._failing:
+            return
+        self._failing.discard(operation)
+        if self._failing:
+            return
+        before, self.state = self.state, HealthState(ok=True)
+        if succeeded:
+            after = round(self._clock() - before.since, 3)
+            self._log.info("mongodb_back", after_s=after, retries=before.retries)

@@ -1,0 +1,221 @@
+"""One running tailrace: the settings' sources, wired to one state directory and one MongoDB.
+
+    lock the state -> (embedded mongod) -> connect -> prepare each collection -> one pipeline per source -> close
+
+Used by `run` and by the demo. Everything that is opened here is closed here, in the opposite order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+import structlog
+
+from tailrace.config import Settings
+from tailrace.config.sources import SourceSettings
+from tailrace.embedded import EmbeddedMongod
+from tailrace.ingest.books import BookKeeper, BookOptions
+from tailrace.ingest.checkpoints import CheckpointStore
+from tailrace.ingest.codec import PythonCodec
+from tailrace.ingest.codec_slices import Slices
+from tailrace.ingest.connection import Client
+from tailrace.ingest.entrance import Entrance, Name
+from tailrace.ingest.health import ServerHealth
+from tailrace.ingest.ledger import Ledger, StoredSettings
+from tailrace.ingest.names import candidates, locate
+from tailrace.ingest.pipeline import Pipeline, PipelineOptions, Stages
+from tailrace.ingest.retrying import Retrier, RetryOptions
+from tailrace.ingest.roster import Roster, RosterOptions
+from tailrace.ingest.server import CollectionFacts, ServerOptions, connect, handles, parse_write_concern, prepare
+from tailrace.ingest.stats import SourceStats
+from tailrace.ingest.watch import WatchMode, watcher
+from tailrace.ingest.workers import Budget, Limits
+from tailrace.ingest.writer import Writer, whole_line
+from tailrace.streams import schema_of
+
+_OPEN_SHARE = 4  # of the descriptors that the process may have, one in so many is for hour files of a source
+_OPEN_MOST = 512
+
+log = structlog.get_logger("tailrace")
+
+
+@dataclass(slots=True)
+class Instance:
+    """`stats`, `health` are filled while it runs, for views. Used once."""
+
+    settings: Settings
+    once: bool = False
+    stats: dict[str, SourceStats] = field(default_factory=dict)
+    health: ServerHealth = field(init=False)
+    facts: dict[str, CollectionFacts] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.health = ServerHealth(in_flight_limit=self.settings.max_in_flight_bytes)
+
+    async def run(self, stop: asyncio.Event, ready: Callable[[], None] = lambda: None) -> None:
+        """Until `stop` is set (or caught up, with `once`). `ready` is called once all sources have started.
+
+        Raises ConfigurationError at start-up, RuntimeFailure later; either way everything is closed first.
+        """
+        settings = self.settings
+        async with AsyncExitStack() as stack:
+            store = stack.enter_context(CheckpointStore.open(settings.state_dir))
+            for sentence in store.warnings:
+                log.warning("state_directory", note=sentence)
+            uri = settings.connection_string
+            if settings.embedded:
+                mongod = EmbeddedMongod(settings.state_dir)
+                stack.push_async_callback(mongod.stop)
+                uri = await mongod.start()
+            client = connect(server_options(settings, settings.sources[0], uri))
+            stack.push_async_callback(client.close)
+            retrier = Retrier(
+                self.health,
+                RetryOptions(timeout=settings.write_timeout, cap=settings.retry_max_delay),
+                starting=True,
+            )
+            budget = Budget(Limits(spans=settings.max_workers, size=settings.max_in_flight_bytes))
+            pipelines = [
+                await self._pipeline(source, client, uri, retrier, store, budget) for source in settings.sources
+            ]
+            waiting = len(pipelines)
+
+            def one_is_ready() -> None:
+                nonlocal waiting
+                waiting -= 1
+                if not waiting:
+                    retrier.starting = False
+                    ready()
+
+            await _all(pipelines, stop, one_is_ready)
+
+    async def _pipeline(
+        self,
+        source: SourceSettings,
+        client: Client,
+        uri: str,
+        retrier: Retrier,
+        store: CheckpointStore,
+        budget: Budget,
+    ) -> Pipeline:
+        settings, schema = self.settings, schema_of(source.family)
+        codec = make_codec(source)  # refuses an identity that the stream cannot have, before anything is created
+        options = server_options(settings, source, uri)
+        facts = await prepare(client, options, indexes=indexes_of(source), clustered=source.clustered)
+        self.facts[source.namespace] = facts
+        for warning in facts.warnings:
+            log.warning("collection", note=warning)
+        ours = handles(client, options)
+        ledger = Ledger(ours, retrier, source=source.source, instance=store.instance, collection_uuid=facts.uuid)
+        writer = Writer(
+            ours,
+            retrier,
+            fence=ledger.fence,
+            ignore=schema.compared(source.identity),
+            entry_of=entry_alone if source.framing.wrapped else whole_line,
+        )
+        books = BookKeeper(
+            BookOptions(
+                source=source.source,
+                namespace=source.namespace,
+                collection_uuid=facts.uuid,
+                root=stream_directory(source),
+                start_at=source.start_at,
+                settings=StoredSettings(
+                    identity=source.identity, numbers=source.numbers, family=source.family, clustered=facts.clustered
+                ),
+            ),
+            ledger,
+            store,
+            writer,
+        )
+        stats = self.stats.setdefault(f"{source.source} -> {source.namespace}", SourceStats())
+        roster = Roster(
+            RosterOptions(
+                max_open=max_open(len(settings.sources)), seal_after=settings.seal_after, take_rests=self.once
+            ),
+            Entrance(Name(source.source, source.family), books),
+            stats,
+        )
+        return Pipeline(
+            PipelineOptions(
+                root=str(source.directory),
+                stream=source.stream,
+                start_at=source.start_at,
+                poll_interval=settings.poll_interval,
+                max_line_bytes=settings.max_line_bytes,
+                shutdown_grace=settings.shutdown_grace,
+                once=self.once,
+            ),
+            Stages(
+                watcher=watcher(WatchMode(settings.watch.value)),
+                roster=roster,
+                codec=codec,
+                writer=writer,
+                books=books,
+                budget=budget,
+            ),
+            stats,
+        )
+
+
+async def _all(pipelines: list[Pipeline], stop: asyncio.Event, ready: Callable[[], None]) -> None:
+    """Run them side by side. When one fails the others are told to stop, drain, and the failure is raised."""
+    tasks = [asyncio.create_task(pipeline.run(stop, ready)) for pipeline in pipelines]
+    try:
+        _done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    except asyncio.CancelledError:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+    if pending:
+        stop.set()
+        await asyncio.wait(pending)
+    for task in tasks:
+        task.result()
+
+
+def entry_alone(line: bytes, index: int) -> bytes:
+    """One entry of a wrapped line, alone in its wrapper: what is kept aside of it."""
+    return Slices(line).alone(index)
+
+
+def make_codec(source: SourceSettings) -> PythonCodec:
+    """The codec of a source. Raises SettingsError for an identity that its stream cannot have."""
+    return PythonCodec(schema_of(source.family), source.framing, identity=source.identity, numbers=source.numbers)
+
+
+def server_options(settings: Settings, source: SourceSettings, uri: str) -> ServerOptions:
+    """`uri`: the setting, or that of the embedded mongod."""
+    return ServerOptions(
+        uri=uri,
+        database=source.database,
+        collection=source.collection,
+        write_concern=parse_write_concern(str(settings.write_concern)),
+        write_timeout=settings.write_timeout,
+        allow_ttl=source.allow_ttl,
+    )
+
+
+def indexes_of(source: SourceSettings) -> list[tuple[str, ...]]:
+    """What is built on a collection that we create: the schema's indexes, and the users' when asked for."""
+    schema = schema_of(source.family)
+    return [*schema.indexes, *(schema.user_indexes if source.user_index else ())]
+
+
+def stream_directory(source: SourceSettings) -> str:
+    """The stream's directory, links resolved as far as it exists: what the local state is bound to."""
+    tree = locate(str(source.directory), source.stream) or next(candidates(str(source.directory), source.stream))
+    return os.path.dirname(os.path.realpath(tree.hourly))
+
+
+def max_open(sources: int) -> int:
+    """Descriptors for the hour files of one source."""
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(8, min(_OPEN_MOST, soft // _OPEN_SHARE // sources))

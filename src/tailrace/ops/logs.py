@@ -1,0 +1,69 @@
+"""Logs: structlog events with a fixed name and fields. Readable on a terminal, JSON lines otherwise.
+
+WARNING = nothing is lost, ERROR = someone must act. Nothing per line or per retry. All logs go to standard
+error; standard output belongs to results.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Callable
+from typing import Any, TextIO
+
+import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+_CREDENTIALS = re.compile(r"(mongodb(?:\+srv)?://)\S*@")
+
+
+def redact(text: str) -> str:
+    """`text` without the user and password of any MongoDB URI in it."""
+    return _CREDENTIALS.sub(r"\1***@", text)
+
+
+def _redact_event(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    for key, value in event.items():
+        if isinstance(value, str) and "mongodb" in value:
+            event[key] = redact(value)
+    return event
+
+
+def _for_people(out: TextIO) -> Callable[[WrappedLogger, str, EventDict], str]:
+    """A line an event; the field `block` is text of several lines that follows it as it is."""
+    console = structlog.dev.ConsoleRenderer(colors=out.isatty(), pad_event_to=18, sort_keys=False)
+
+    def render(logger: WrappedLogger, method: str, event: EventDict) -> str:
+        block = event.pop("block", "")
+        return f"{console(logger, method, event)}{block}"
+
+    return render
+
+
+def is_text(log_format: str, stream: TextIO | None = None) -> bool:
+    """Whether `log_format` means readable text on this stream (default standard error)."""
+    return log_format == "text" or (log_format == "auto" and (stream if stream is not None else sys.stderr).isatty())
+
+
+def configure(log_format: str, level: str, stream: TextIO | None = None) -> None:
+    """`log_format`: text, json, or auto (text when `stream`, default standard error, is a terminal)."""
+    out = stream if stream is not None else sys.stderr
+    text = is_text(log_format, out)
+    renderer: Any = _for_people(out) if text else structlog.processors.JSONRenderer()
+    processors: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="%H:%M:%S" if text else "iso", utc=not text),
+        _redact_event,
+    ]
+    if not text:
+        processors.append(structlog.processors.format_exc_info)
+    structlog.configure(
+        processors=[*processors, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(file=out),
+        cache_logger_on_first_use=False,
+    )
+    # The driver logs every retry of its own; what matters of it reaches the operator through ServerHealth.
+    logging.getLogger("pymongo").setLevel(logging.CRITICAL)

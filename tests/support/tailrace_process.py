@@ -1,0 +1,118 @@
+"""`tailrace` as its users run it: a subprocess with flags, logs as JSON lines, signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+Event = dict[str, Any]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment without any setting of ours, and without a terminal's width."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("TAILRACE_", "COLUMNS"))}
+    return {**kept, "PYTHONUNBUFFERED": "1", **more}
+
+
+def tailrace(*arguments: str, timeout: float = 60, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run one command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "tailrace", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env=environment(**env),
+        check=False,
+    )
+
+
+class Run:
+    """A `tailrace run` in the background. A context: it is killed at the end if it still runs."""
+
+    def __init__(self, *flags: str, **env: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tailrace", "run", "--http", "off", "--log-format", "json", *flags],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(**env),
+        )
+        self.events: list[Event] = []
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.lines.append(line)
+            try:
+                self.events.append(json.loads(line))
+            except ValueError:
+                self.events.append({"event": "not_json", "text": line})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(10)
+        self._reader.join(10)
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+
+    def named(self, event: str) -> list[Event]:
+        return [each for each in list(self.events) if each.get("event") == event]
+
+    def wait_for(self, event: str, timeout: float = 20, count: int = 1) -> Event:
+        """The `count`-th event of that name; fails with all that was logged when the process ends or time is up."""
+        deadline = time.monotonic() + timeout
+        while len(self.named(event)) < count:
+            ended = self.process.poll() is not None
+            if time.monotonic() > deadline or (ended and not self._reader.is_alive()):
+                raise AssertionError(f"no {event} in {timeout} s (ended: {ended}):\n{''.join(self.lines)}")
+            time.sleep(0.01)
+        return self.named(event)[count - 1]
+
+    def stop(self, timeout: float = 20) -> Event:
+        """SIGTERM, exit 0, and the `stopped` event."""
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(timeout)
+        self._reader.join(10)
+        assert code == 0, f"exit {code}:\n{''.join(self.lines)}"
+        return self.named("stopped")[-1]
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+        self._reader.join(10)
+
+    def ended(self, timeout: float = 30) -> int:
+        code = self.process.wait(timeout)
+        self._reader.join(10)
+        return code
+
+
+def until(condition: Callable[[], bool], timeout: float = 20, what: str = "the condition") -> None:
+    """Wait for a condition that another process brings about."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not hold within {timeout} s"
+        time.sleep(0.02)
+
+
+def hour_file(root: Path, name: str, stream: str = "node_trades") -> Path:
+    """`<root>/<stream>/hourly/<name>` (name: `20250310/9`), its folders made."""
+    path = root / stream / "hourly" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
