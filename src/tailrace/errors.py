@@ -18,7 +18,7 @@
         └── EveryDocumentRefused  the server refused all documents of a span for an unlisted reason
 
 Messages are one sentence for an operator: what is wrong, where it was set or seen, what to do. No secrets.
-What the driver raises is mapped to a `Verdict` in `ingest/verdicts.py` and does not leave the writer.
+What the driver raises is mapped to a `Verdict` in `ingest/mongo/verdicts.py` and does not leave the writer.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ from tests.support.servers import Server
 from tests.support.tailrace_process import Run, environment, tailrace
 
 from tailrace.errors import SettingsChanged, UsageError
-from tailrace.ingest.verify_file import Patience
-from tailrace.ingest.verify_report import FileState, FindingKind, VerifyReport
+from tailrace.verify.file import Patience
+from tailrace.verify.report import FileState, FindingKind, VerifyReport
 
 HOUR = "20250310/9"
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tailrace.ingest.checkpoints import CheckpointStore
+from tailrace.ingest.state.checkpoints import CheckpointStore
 
 _ROWS = 60  # about 20 KB of log per save, so that folding the log into the database (every 4 MB) is hit as well
 
 _SAVER = f"""
 import pathlib, sys
-from tailrace.ingest.checkpoints import Checkpoint, CheckpointStore
+from tailrace.ingest.state.checkpoints import Checkpoint, CheckpointStore
 
 with CheckpointStore.open(pathlib.Path(sys.argv[1])) as store:
     store.bind("s", "d.c", b"u" * 16, "/r")

@@ -10,7 +10,7 @@ from tests.support.bench import HOUR, a_life, bench
 from tests.support.servers import ReplicaSet, Server
 
 from tailrace.errors import SettingsChanged, SourceTaken
-from tailrace.ingest.ledger import PrefixTaken, Progress, StoredSettings
+from tailrace.ingest.mongo.ledger import PrefixTaken, Progress, StoredSettings
 from tailrace.model import Identity, Numbers, Offset, StartAt
 
 SETTINGS = StoredSettings(identity=Identity.POSITION, numbers=Numbers.DECIMAL, family="node_trades")

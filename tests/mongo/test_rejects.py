@@ -14,9 +14,9 @@ from tests.support.servers import Server
 
 from tailrace import identity
 from tailrace.errors import FileRewritten, RuntimeFailure
-from tailrace.ingest.connection import seconds_of
-from tailrace.ingest.reject_queries import RejectFilter, RejectHead, RejectReader
-from tailrace.ingest.rejects import PART_SIZE
+from tailrace.ingest.mongo.connection import seconds_of
+from tailrace.ingest.mongo.reject_queries import RejectFilter, RejectHead, RejectReader
+from tailrace.ingest.mongo.rejects import PART_SIZE
 from tailrace.model import LongLine, Offset, Reason, Reject, Span
 
 

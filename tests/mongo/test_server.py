@@ -15,8 +15,8 @@ from tests.support.servers import ReplicaSet, Server
 
 from tailrace.embedded import free_port
 from tailrace.errors import CollectionUnfit, ServerRefusesUs
-from tailrace.ingest.connection import ServerOptions, connect, parse_write_concern
-from tailrace.ingest.server import ServerFacts, inspect, prepare
+from tailrace.ingest.mongo.connection import ServerOptions, connect, parse_write_concern
+from tailrace.ingest.mongo.server import ServerFacts, inspect, prepare
 
 
 def options(uri: str, database: str, *, write_concern: str = "majority", allow_ttl: bool = False) -> ServerOptions:

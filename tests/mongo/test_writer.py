@@ -14,9 +14,9 @@ from tests.support.bench import a_life, a_span, assert_law, bench, content_span
 from tests.support.servers import ReplicaSet, Server
 
 from tailrace import identity
-from tailrace.ingest.connection import handles
-from tailrace.ingest.proof import ID
-from tailrace.ingest.settling import BATCH_DOCUMENTS
+from tailrace.ingest.mongo.connection import handles
+from tailrace.ingest.mongo.proof import ID
+from tailrace.ingest.mongo.settling import BATCH_DOCUMENTS
 from tailrace.model import Chunk, Encoded, Offset, Reason, Span
 
 

@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailrace.identity import position_id
-from tailrace.ingest.codec import PythonCodec
-from tailrace.ingest.codec_document import NO_BLOCK, DocumentWriter
-from tailrace.ingest.codec_faults import entry_fault, parse
-from tailrace.ingest.codec_nesting import DEPTH_LIMIT, LINE_DEPTH_LIMIT, depth_of, is_shallow
+from tailrace.ingest.codec.codec import PythonCodec
+from tailrace.ingest.codec.document import NO_BLOCK, DocumentWriter
+from tailrace.ingest.codec.faults import entry_fault, parse
+from tailrace.ingest.codec.nesting import DEPTH_LIMIT, LINE_DEPTH_LIMIT, depth_of, is_shallow
 from tailrace.model import Encoded, Framing, Identity, Numbers
 from tailrace.streams import schema_of
 from tailrace.streams.decimals import DIGIT_LIMIT, decimal128, digits_of

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tailrace.errors import FileRewritten
-from tailrace.ingest.reading import Reader, open_reader
-from tailrace.ingest.tailer import Tailer
+from tailrace.ingest.files.reading import Reader, open_reader
+from tailrace.ingest.files.tailer import Tailer
 from tailrace.model import Chunk, Compression, Life, LongLine, Offset
 
 MAX_LINE = 200

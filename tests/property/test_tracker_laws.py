@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tailrace.ingest.tracker import SettledPrefix
+from tailrace.ingest.state.tracker import SettledPrefix
 
 _LAWFUL = settings(deadline=None, max_examples=150)
 

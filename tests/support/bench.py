@@ -13,12 +13,12 @@ from bson import ObjectId
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from tailrace import identity
-from tailrace.ingest.connection import Client, Handles, ServerOptions, connect, handles, parse_write_concern
-from tailrace.ingest.health import ServerHealth
-from tailrace.ingest.ledger import Ledger, life_of
-from tailrace.ingest.retrying import Retrier, RetryOptions
-from tailrace.ingest.server import CollectionFacts, prepare
-from tailrace.ingest.writer import Writer
+from tailrace.ingest.mongo.connection import Client, Handles, ServerOptions, connect, handles, parse_write_concern
+from tailrace.ingest.mongo.health import ServerHealth
+from tailrace.ingest.mongo.ledger import Ledger, life_of
+from tailrace.ingest.mongo.retrying import Retrier, RetryOptions
+from tailrace.ingest.mongo.server import CollectionFacts, prepare
+from tailrace.ingest.mongo.writer import Writer
 from tailrace.model import Chunk, Encoded, Life, Offset, Outcome, Span
 
 HOUR = 1_741_604_400  # 2025-03-10T11:00:00Z

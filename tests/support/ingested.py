@@ -14,10 +14,10 @@ from tests.support.tailrace_process import hour_file
 
 from tailrace.commands.verify import choose, verify_sources
 from tailrace.config import Settings, load
-from tailrace.ingest.connection import connect
 from tailrace.ingest.instance import Instance, server_options
-from tailrace.ingest.verify_file import Patience
-from tailrace.ingest.verify_report import FileReport, VerifyReport
+from tailrace.ingest.mongo.connection import connect
+from tailrace.verify.file import Patience
+from tailrace.verify.report import FileReport, VerifyReport
 
 Document = dict[str, Any]
 

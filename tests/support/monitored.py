@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tailrace.ingest.health import ServerHealth
+from tailrace.ingest.mongo.health import ServerHealth
 from tailrace.ingest.stats import SourceStats
 from tailrace.ops.status import Monitor
 

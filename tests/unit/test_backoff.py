@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tailrace.ingest.backoff import BASE, CAP, ceiling, delay
+from tailrace.ingest.mongo.backoff import BASE, CAP, ceiling, delay
 
 attempts = st.integers(min_value=1, max_value=10**9)
 randoms = st.floats(min_value=0, max_value=1, exclude_max=True)

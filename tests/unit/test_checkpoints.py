@@ -20,7 +20,7 @@ import pytest
 
 import tailrace
 from tailrace.errors import ConfigurationError, Exit, SettingsChanged, StateCorrupt, StateLocked
-from tailrace.ingest.checkpoints import DATABASE, STATE_VERSION, Checkpoint, CheckpointStore, StateWriteFailed
+from tailrace.ingest.state.checkpoints import DATABASE, STATE_VERSION, Checkpoint, CheckpointStore, StateWriteFailed
 from tailrace.model import Compression, Offset
 
 SOURCE, NAMESPACE, ROOT, UUID = "node_trades", "hyperliquid.node_trades", "/data/node_trades", b"\x01" * 16
@@ -221,7 +221,7 @@ def test_a_directory_open_to_others_is_warned_about_and_left_alone(tmp_path: Pat
 def test_a_second_run_is_refused_and_told_who_holds_it(tmp_path: Path) -> None:
     """The other's pid is in the sentence; nothing of the holder is disturbed; free again after its end."""
     program = (
-        "import sys, pathlib; from tailrace.ingest.checkpoints import CheckpointStore\n"
+        "import sys, pathlib; from tailrace.ingest.state.checkpoints import CheckpointStore\n"
         "store = CheckpointStore.open(pathlib.Path(sys.argv[1])); print('open', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", program, str(tmp_path)]

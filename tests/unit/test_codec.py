@@ -18,7 +18,7 @@ from bson.datetime_ms import DatetimeMS
 
 from tailrace.errors import SettingsError
 from tailrace.identity import position_id
-from tailrace.ingest.codec import MAX_DOCUMENT, PythonCodec
+from tailrace.ingest.codec.codec import MAX_DOCUMENT, PythonCodec
 from tailrace.model import Encoded, Framing, Identity, Numbers, Reason, Reject
 from tailrace.streams import schema_of, stream_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tailrace.errors import ServerRefusesUs
-from tailrace.ingest.connection import (
+from tailrace.ingest.mongo.connection import (
     ServerOptions,
     connect,
     handles,
@@ -14,7 +14,7 @@ from tailrace.ingest.connection import (
     write_concern_setting,
     write_concern_warning,
 )
-from tailrace.ingest.refusal_sentences import hosts_of, missing_privilege
+from tailrace.ingest.mongo.refusal_sentences import hosts_of, missing_privilege
 
 
 def options(uri: str = "mongodb://127.0.0.1:1", *, database: str = "hl", collection: str = "trades") -> ServerOptions:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from tailrace.ingest.discovery import ROUND_S, Discovery, Scan
-from tailrace.ingest.names import HourlyTree, plain_path
+from tailrace.ingest.files.discovery import ROUND_S, Discovery, Scan
+from tailrace.ingest.files.names import HourlyTree, plain_path
 from tailrace.model import Compression, SourceFile
 
 DAY = 1741564800  # 20250310

@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from tailrace.errors import Verdict
-from tailrace.ingest.health import SUMMARY_INTERVAL, ServerHealth
+from tailrace.ingest.mongo.health import SUMMARY_INTERVAL, ServerHealth
 
 
 class Clock:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from tailrace import identity
-from tailrace.ingest.lives import Known, NextLife, choose_life, merge
+from tailrace.ingest.lives.choice import Known, NextLife, choose_life, merge
 from tailrace.model import Life, Offset, Totals
 
 HEAD = b'{"coin":"BTC"}'

@@ -9,7 +9,7 @@ from prometheus_client.registry import REGISTRY
 from tests.support.scrape import Scrape
 
 from tailrace import __version__
-from tailrace.ingest.health import HealthState
+from tailrace.ingest.mongo.health import HealthState
 from tailrace.ingest.stats import SourceStats
 from tailrace.model import Outcome, Reason
 from tailrace.ops.metrics import METRICS, Exposition, Kind

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tailrace.ingest.names import candidates, day_of, hour_of, locate, pattern_of, plain_path, streams_in
+from tailrace.ingest.files.names import candidates, day_of, hour_of, locate, pattern_of, plain_path, streams_in
 from tailrace.model import Compression
 
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailrace.identity import content_id, position_id
-from tailrace.ingest.proof import CONTENT_GAP, ranges_of, split
-from tailrace.ingest.writer import line_at, locate
+from tailrace.ingest.mongo.proof import CONTENT_GAP, ranges_of, split
+from tailrace.ingest.mongo.writer import line_at, locate
 from tailrace.model import Chunk, Encoded, Life, Offset, Span
 
 seconds = st.lists(st.integers(0, 2**32 - 1) | st.integers(1_700_000_000, 1_700_000_500), max_size=60)

@@ -14,7 +14,7 @@ import pytest
 import zstandard
 
 from tailrace.errors import FileRewritten
-from tailrace.ingest.reading import ArchiveReader, UnreadableFile, open_reader
+from tailrace.ingest.files.reading import ArchiveReader, UnreadableFile, open_reader
 from tailrace.model import Compression
 
 Pack = Callable[[bytes], bytes]

@@ -10,12 +10,12 @@ from structlog.testing import capture_logs
 
 from tailrace import identity
 from tailrace.errors import FileRewritten
-from tailrace.ingest.discovery import Discovery
-from tailrace.ingest.entrance import Entrance, Name
-from tailrace.ingest.follower import Follower
-from tailrace.ingest.ledger import life_of
-from tailrace.ingest.names import HourlyTree
-from tailrace.ingest.roster import Roster, RosterOptions
+from tailrace.ingest.files.discovery import Discovery
+from tailrace.ingest.files.names import HourlyTree
+from tailrace.ingest.lives.entrance import Entrance, Name
+from tailrace.ingest.lives.follower import Follower
+from tailrace.ingest.lives.roster import Roster, RosterOptions
+from tailrace.ingest.mongo.ledger import life_of
 from tailrace.ingest.stats import SourceStats
 from tailrace.model import Chunk, Life, Offset, Outcome, Span
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tailrace.ingest.schedule import choose
+from tailrace.ingest.lives.schedule import choose
 
 
 @dataclass

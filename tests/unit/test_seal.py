@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tailrace.ingest.seal import TORN_PATIENCE, may_seal
+from tailrace.ingest.files.seal import TORN_PATIENCE, may_seal
 
 _DONE: dict[str, Any] = {
     "idle_s": 300.0,

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tailrace.errors import FileRewritten
-from tailrace.ingest.reading import PlainReader, open_reader
-from tailrace.ingest.tailer import GUARD, Tailer, guard_digest, matches, read_head
+from tailrace.ingest.files.reading import PlainReader, open_reader
+from tailrace.ingest.files.tailer import GUARD, Tailer, guard_digest, matches, read_head
 from tailrace.model import Chunk, Compression, Life, LongLine, Offset
 
 LIFE = Life(

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tailrace.ingest.tracker import SettledPrefix
+from tailrace.ingest.state.tracker import SettledPrefix
 
 
 def test_it_begins_where_reading_begins() -> None:

@@ -15,18 +15,18 @@ from hypothesis import strategies as st
 from tailrace.commands.rejects_view import printable
 from tailrace.commands.verify_view import total_line
 from tailrace.errors import UsageError
-from tailrace.ingest.codec import PythonCodec
-from tailrace.ingest.collation import Merge
-from tailrace.ingest.reading import open_reader
-from tailrace.ingest.reject_lookup import bounds, framing_of
-from tailrace.ingest.reject_queries import RejectHead
-from tailrace.ingest.tailer import Tailer
-from tailrace.ingest.verify_file import Patience
-from tailrace.ingest.verify_pieces import Piece, Pieces, cut
-from tailrace.ingest.verify_report import FileReport, FileState, Finding, FindingKind, VerifyReport
-from tailrace.ingest.verify_selection import hours_of, in_order, select
+from tailrace.ingest.codec.codec import PythonCodec
+from tailrace.ingest.files.reading import open_reader
+from tailrace.ingest.files.tailer import Tailer
+from tailrace.ingest.mongo.reject_queries import RejectHead
 from tailrace.model import Chunk, Compression, Framing, Identity, Life, Numbers, Offset, Reason, SourceFile, Span
 from tailrace.streams import schema_of
+from tailrace.verify.collation import Merge
+from tailrace.verify.file import Patience
+from tailrace.verify.pieces import Piece, Pieces, cut
+from tailrace.verify.reject_lookup import bounds, framing_of
+from tailrace.verify.report import FileReport, FileState, Finding, FindingKind, VerifyReport
+from tailrace.verify.selection import hours_of, in_order, select
 
 DAY = 1741564800  # 2025-03-10
 

@@ -16,8 +16,8 @@ import asyncinotify
 import pytest
 from structlog.testing import capture_logs
 
-from tailrace.ingest.names import candidates
-from tailrace.ingest.watch import WATCHED_DAYS, Hint, NativeWatcher, PollingWatcher, Watcher, WatchMode, watcher
+from tailrace.ingest.files.names import candidates
+from tailrace.ingest.files.watch import WATCHED_DAYS, Hint, NativeWatcher, PollingWatcher, Watcher, WatchMode, watcher
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
 

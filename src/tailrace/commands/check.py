@@ -16,14 +16,19 @@ from tailrace.config import Settings, SourceSettings
 from tailrace.config.flags import ConfigOption, with_settings
 from tailrace.embedded import find_mongod
 from tailrace.errors import ConfigurationError, Exit, SettingsChanged
-from tailrace.ingest.connection import Client, Handles
-from tailrace.ingest.discovery import Discovery
+from tailrace.ingest.files.discovery import Discovery
+from tailrace.ingest.files.names import locate
+from tailrace.ingest.files.reading import open_reader
+from tailrace.ingest.files.tailer import read_head
 from tailrace.ingest.instance import make_codec, server_options
-from tailrace.ingest.ledger_documents import StoredSettings, first_difference, settings_document, settings_sentence
-from tailrace.ingest.names import locate
-from tailrace.ingest.reading import open_reader
-from tailrace.ingest.server import ServerFacts, connect, handles, inspect
-from tailrace.ingest.tailer import read_head
+from tailrace.ingest.mongo.connection import Client, Handles
+from tailrace.ingest.mongo.ledger_documents import (
+    StoredSettings,
+    first_difference,
+    settings_document,
+    settings_sentence,
+)
+from tailrace.ingest.mongo.server import ServerFacts, connect, handles, inspect
 from tailrace.model import SourceFile, StartAt
 from tailrace.ops.words import size_words
 

@@ -31,11 +31,11 @@ from tailrace.config.units import parse_duration
 from tailrace.embedded import EmbeddedMongod, find_mongod
 from tailrace.errors import ConfigurationError, Exit, RuntimeFailure, UsageError
 from tailrace.ingest.instance import Instance, server_options
-from tailrace.ingest.server import connect
-from tailrace.ingest.verification import Progress
+from tailrace.ingest.mongo.server import connect
 from tailrace.ops import logs
 from tailrace.ops.view import View, plain_line
 from tailrace.simulator import Manifest, Plan
+from tailrace.verify.source import Progress
 
 REFRESHES = 4
 """Of the view on a terminal, a second."""

@@ -13,8 +13,8 @@ from rich.text import Text
 
 from tailrace.commands.demo_account import Account
 from tailrace.commands.demo_queries import Example, table
-from tailrace.ingest.verify_report import VerifyReport, totals_of
-from tailrace.ingest.verify_selection import label
+from tailrace.verify.report import VerifyReport, totals_of
+from tailrace.verify.selection import label
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

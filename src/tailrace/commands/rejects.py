@@ -17,15 +17,15 @@ from tailrace.commands.shelves import Shelf, shelves_of, the_one
 from tailrace.config import Loaded, Settings
 from tailrace.config.flags import ConfigOption, with_settings
 from tailrace.errors import RuntimeFailure, SettingsChanged, UsageError
-from tailrace.ingest.codec import PythonCodec
+from tailrace.ingest.codec.codec import PythonCodec
 from tailrace.ingest.instance import entry_alone
-from tailrace.ingest.reject_lookup import HoursFilter, by_keys, framing_of
-from tailrace.ingest.reject_queries import RejectHead
-from tailrace.ingest.replay import Decoding, Replay, Replayed
-from tailrace.ingest.verify_selection import hours_of
-from tailrace.ingest.writer import whole_line
+from tailrace.ingest.mongo.reject_queries import RejectHead
+from tailrace.ingest.mongo.writer import whole_line
 from tailrace.model import SCHEMA_VERSION, Framing, Identity, Numbers, Reason
 from tailrace.streams import schema_of
+from tailrace.verify.reject_lookup import HoursFilter, by_keys, framing_of
+from tailrace.verify.replay import Decoding, Replay, Replayed
+from tailrace.verify.selection import hours_of
 
 app = typer.Typer(
     help="What was kept aside: list it, look at it, store it once its cause is gone.", no_args_is_help=True

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tailrace.ingest.reject_queries import RejectHead, RejectReader
-from tailrace.ingest.replay import Replayed
-from tailrace.ingest.verify_selection import label
+from tailrace.ingest.mongo.reject_queries import RejectHead, RejectReader
 from tailrace.model import Reason
+from tailrace.verify.replay import Replayed
+from tailrace.verify.selection import label
 
 JSON_VERSION = 1
 """Of the documents that `--json` prints: raised when a field changes its meaning or goes."""

@@ -12,8 +12,8 @@ from tailrace import __version__
 from tailrace.commands.common import settle_settings, stop_on_signals
 from tailrace.config import Loaded, Settings, effective
 from tailrace.config.flags import ConfigOption, with_settings
+from tailrace.ingest.files.names import locate
 from tailrace.ingest.instance import Instance
-from tailrace.ingest.names import locate
 from tailrace.ops import logs
 from tailrace.ops.http import serving
 from tailrace.ops.status import Monitor

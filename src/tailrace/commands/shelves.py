@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from tailrace.commands.database import reach
 from tailrace.config import Settings, SourceSettings
 from tailrace.errors import SettingsError, UsageError
-from tailrace.ingest.connection import Handles
-from tailrace.ingest.health import ServerHealth
 from tailrace.ingest.instance import server_options
-from tailrace.ingest.reject_lookup import find_key
-from tailrace.ingest.reject_queries import RejectHead, RejectReader
-from tailrace.ingest.retrying import Retrier, RetryOptions
-from tailrace.ingest.server import handles, parse_write_concern
+from tailrace.ingest.mongo.connection import Handles
+from tailrace.ingest.mongo.health import ServerHealth
+from tailrace.ingest.mongo.reject_queries import RejectHead, RejectReader
+from tailrace.ingest.mongo.retrying import Retrier, RetryOptions
+from tailrace.ingest.mongo.server import handles, parse_write_concern
+from tailrace.verify.reject_lookup import find_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

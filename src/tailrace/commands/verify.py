@@ -16,20 +16,20 @@ from tailrace.config import Settings, SourceSettings
 from tailrace.config.flags import ConfigOption, with_settings
 from tailrace.config.units import UnitMissing, parse_duration
 from tailrace.errors import Exit, UsageError
-from tailrace.ingest.connection import Client
-from tailrace.ingest.health import ServerHealth
 from tailrace.ingest.instance import entry_alone, make_codec, server_options
-from tailrace.ingest.ledger import StoredSettings
-from tailrace.ingest.retrying import Retrier, RetryOptions
-from tailrace.ingest.server import handles
-from tailrace.ingest.verification import Progress, Subject, verify_source
-from tailrace.ingest.verify_file import Patience
-from tailrace.ingest.verify_look import Comparison
-from tailrace.ingest.verify_report import VerifyReport
-from tailrace.ingest.verify_selection import files_of, select
-from tailrace.ingest.writer import whole_line
+from tailrace.ingest.mongo.connection import Client
+from tailrace.ingest.mongo.health import ServerHealth
+from tailrace.ingest.mongo.ledger import StoredSettings
+from tailrace.ingest.mongo.retrying import Retrier, RetryOptions
+from tailrace.ingest.mongo.server import handles
+from tailrace.ingest.mongo.writer import whole_line
 from tailrace.model import SourceFile
 from tailrace.streams import schema_of
+from tailrace.verify.file import Patience
+from tailrace.verify.look import Comparison
+from tailrace.verify.report import VerifyReport
+from tailrace.verify.selection import files_of, select
+from tailrace.verify.source import Progress, Subject, verify_source
 
 Listener = Callable[[Progress], None]
 

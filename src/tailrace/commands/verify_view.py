@@ -14,9 +14,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from tailrace.ingest import verification
-from tailrace.ingest.verify_report import FileReport, FileState, Finding, FindingKind, Totals, VerifyReport, totals_of
-from tailrace.ingest.verify_selection import label
+from tailrace.verify import source as verification
+from tailrace.verify.report import FileReport, FileState, Finding, FindingKind, Totals, VerifyReport, totals_of
+from tailrace.verify.selection import label
 
 JSON_VERSION = 1
 """Of the document that `--json` prints: raised when a field changes its meaning or goes."""

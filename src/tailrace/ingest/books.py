@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from tailrace.ingest.checkpoints import Checkpoint, CheckpointStore, StateWriteFailed
-from tailrace.ingest.follower import Follower
-from tailrace.ingest.ledger import Ledger, LedgerLife, Progress, StoredSettings
-from tailrace.ingest.lives import Known, merge
-from tailrace.ingest.writer import Writer
+from tailrace.ingest.lives.choice import Known, merge
+from tailrace.ingest.lives.follower import Follower
+from tailrace.ingest.mongo.ledger import Ledger, LedgerLife, Progress, StoredSettings
+from tailrace.ingest.mongo.writer import Writer
+from tailrace.ingest.state.checkpoints import Checkpoint, CheckpointStore, StateWriteFailed
 from tailrace.model import Identity, Life, Offset, StartAt, Totals
 
 log = structlog.get_logger("tailrace.state")

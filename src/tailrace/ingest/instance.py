@@ -20,22 +20,22 @@ from tailrace.config import Settings
 from tailrace.config.sources import SourceSettings
 from tailrace.embedded import EmbeddedMongod
 from tailrace.ingest.books import BookKeeper, BookOptions
-from tailrace.ingest.checkpoints import CheckpointStore
-from tailrace.ingest.codec import PythonCodec
-from tailrace.ingest.codec_slices import Slices
-from tailrace.ingest.connection import Client
-from tailrace.ingest.entrance import Entrance, Name
-from tailrace.ingest.health import ServerHealth
-from tailrace.ingest.ledger import Ledger, StoredSettings
-from tailrace.ingest.names import candidates, locate
+from tailrace.ingest.codec.codec import PythonCodec
+from tailrace.ingest.codec.slices import Slices
+from tailrace.ingest.files.names import candidates, locate
+from tailrace.ingest.files.watch import WatchMode, watcher
+from tailrace.ingest.lives.entrance import Entrance, Name
+from tailrace.ingest.lives.roster import Roster, RosterOptions
+from tailrace.ingest.mongo.connection import Client
+from tailrace.ingest.mongo.health import ServerHealth
+from tailrace.ingest.mongo.ledger import Ledger, StoredSettings
+from tailrace.ingest.mongo.retrying import Retrier, RetryOptions
+from tailrace.ingest.mongo.server import CollectionFacts, ServerOptions, connect, handles, parse_write_concern, prepare
+from tailrace.ingest.mongo.writer import Writer, whole_line
 from tailrace.ingest.pipeline import Pipeline, PipelineOptions, Stages
-from tailrace.ingest.retrying import Retrier, RetryOptions
-from tailrace.ingest.roster import Roster, RosterOptions
-from tailrace.ingest.server import CollectionFacts, ServerOptions, connect, handles, parse_write_concern, prepare
+from tailrace.ingest.state.checkpoints import CheckpointStore
 from tailrace.ingest.stats import SourceStats
-from tailrace.ingest.watch import WatchMode, watcher
 from tailrace.ingest.workers import Budget, Limits
-from tailrace.ingest.writer import Writer, whole_line
 from tailrace.streams import schema_of
 
 _OPEN_SHARE = 4  # of the descriptors that the process may have, one in so many is for hour files of a source

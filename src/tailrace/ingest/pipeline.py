@@ -21,26 +21,26 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
 from tailrace.errors import ConfigurationError, FileRewritten, TailraceError
 from tailrace.identity import ID_SIZE
 from tailrace.ingest.books import BookKeeper
-from tailrace.ingest.codec import Codec
-from tailrace.ingest.discovery import Discovery, Scan
-from tailrace.ingest.first_start import lives_at_end, skip_what_is_there
-from tailrace.ingest.follower import Follower
-from tailrace.ingest.ledger import RENEW_INTERVAL
-from tailrace.ingest.names import HourlyTree, candidates, locate
-from tailrace.ingest.reading import UnreadableFile
-from tailrace.ingest.roster import Roster
-from tailrace.ingest.schedule import choose
+from tailrace.ingest.codec.codec import Codec
+from tailrace.ingest.files.discovery import Discovery, Scan
+from tailrace.ingest.files.names import HourlyTree, candidates, locate
+from tailrace.ingest.files.reading import UnreadableFile
+from tailrace.ingest.files.watch import Watcher
+from tailrace.ingest.lives.first_start import lives_at_end, skip_what_is_there
+from tailrace.ingest.lives.follower import Follower
+from tailrace.ingest.lives.roster import Roster
+from tailrace.ingest.lives.schedule import choose
+from tailrace.ingest.mongo.ledger import RENEW_INTERVAL
+from tailrace.ingest.mongo.writer import Writer
 from tailrace.ingest.stats import SourceStats
-from tailrace.ingest.watch import Watcher
 from tailrace.ingest.workers import Budget
-from tailrace.ingest.writer import Writer
 from tailrace.model import Chunk, Encoded, LongLine, Outcome, StartAt
 
 CHUNK = 1 << 20
@@ -54,6 +54,8 @@ _CATCH_UP_RATE = 20e6  # bytes a second, for a first guess of how long catching 
 _SAVE_INTERVAL = 0.25
 _REPORT_INTERVAL = 30.0
 _DOCUMENT_ID = slice(9, 9 + ID_SIZE)  # of a BSON document whose first element is `_id`
+
+T = TypeVar("T")
 
 log = structlog.get_logger("tailrace")
 
@@ -101,6 +103,7 @@ class Pipeline:
         self._caught_up = asyncio.Event()
         self._spans: set[asyncio.Task[None]] = set()
         self._failure: asyncio.Future[None] | None = None
+        self._claimed = False
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="tailrace")
         self._log = log.bind(source=self._books.options.source, collection=self._books.options.namespace)
 
@@ -110,18 +113,21 @@ class Pipeline:
         Raises ConfigurationError while starting, RuntimeFailure later. Nothing read is lost by either.
         """
         self._failure = asyncio.get_running_loop().create_future()
-        claimed = False
         try:
             async with self._watcher:
-                first = await self._open_books()
-                claimed = True
-                ready()
-                tree = await self._find_tree(stop)
-                if tree is not None:
-                    await self._first_scan(tree, first)
-                    await self._follow(stop)
+                await self._start_and_follow(stop, ready)
         finally:
-            await self._drain(claimed)
+            await self._drain()
+
+    async def _start_and_follow(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+        first_start = await _unless(stop, self._open_books())
+        if first_start is None:
+            return
+        self._claimed = True
+        ready()
+        tree = await self._find_tree(stop)
+        if tree is not None and await _unless(stop, self._first_scan(tree, first_start)):
+            await self._follow(stop)
 
     # -- start-up ----------------------------------------------------------------------------------------------
 
@@ -148,7 +154,7 @@ class Pipeline:
             await _first_of(stop.wait(), self._watcher.wait(options.poll_interval))
         return None
 
-    async def _first_scan(self, tree: HourlyTree, first_start: bool) -> None:
+    async def _first_scan(self, tree: HourlyTree, first_start: bool) -> bool:
         self._discovery = Discovery(tree)
         scan = self._discovery.scan(self._clock(), full=True)
         if first_start:
@@ -160,6 +166,7 @@ class Pipeline:
         files, size = self._roster.backlog()
         if size:
             self._log.info("catching_up", files=files, bytes=size, about_s=max(1, round(size / _CATCH_UP_RATE)))
+        return True
 
     async def _skip(self, scan: Scan) -> None:
         books = self._books
@@ -391,7 +398,7 @@ class Pipeline:
         for path in self._roster.headless():
             self._log.warning("torn_rest", path=path, meaning="its first line waits for its newline")
 
-    async def _drain(self, claimed: bool) -> None:
+    async def _drain(self) -> None:
         """Nothing is read any more. What does not settle in time is read again at the next start.
 
         The local half is done even if we are cancelled meanwhile: it awaits nothing.
@@ -409,7 +416,7 @@ class Pipeline:
             self._books.save()
             self._measure(self._clock())
             self._roster.close()
-        if claimed:
+        if self._claimed:
             await self._say_goodbye(max(1.0, deadline - self._clock()))
 
     async def _abandon(self) -> None:
@@ -441,6 +448,18 @@ def _compare_first(follower: Follower, encoded: Encoded) -> bool:
         return follower.replaying
     up_to = follower.known_up_to
     return up_to is not None and encoded.documents[0][_DOCUMENT_ID] <= up_to
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """The result of `work`, or None when told to stop before: a start that waits for MongoDB can be ended."""
+    task, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task.done() else None
+    finally:
+        for each in (task, stopping):
+            each.cancel()
+        await asyncio.gather(task, stopping, return_exceptions=True)
 
 
 async def _first_of(*waits: Coroutine[Any, Any, Any]) -> None:

@@ -1,0 +1,10 @@
+"""Stage 2: which life each file is, and which is read next.
+
+    choice       pure: the known life that these bytes continue, or the next one
+    entrance     entering a file: asks the choice and the ledger     first_start  `start_at = "end"`
+    follower     one life while it is followed: tailer + tracker     slots        a name and the files that stood there
+    roster       all files of a source: held, followed, sealed, gone
+    schedule     pure: whose turn it is
+
+This is where stages 1, 4 and 5 meet: a file gets its life from the ledger, and its checkpoints are made here.
+"""

@@ -1,0 +1,133 @@
+"""Entering a file: which life it is, where reading begins, what is entered in the ledger first.
+
+The order is the promise (invariant 8): a life is in the ledger, with majority, before its first line is read.
+If we die between the two, the next start finds a life with nothing settled and begins at its start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import structlog
+
+from tailrace.ingest.files import tailer as tailing
+from tailrace.ingest.files.reading import Reader
+from tailrace.ingest.files.tailer import Tailer
+from tailrace.ingest.lives.choice import Known, NextLife, choose_life
+from tailrace.ingest.lives.follower import Follower
+from tailrace.ingest.state.tracker import SettledPrefix
+from tailrace.model import Life, SourceFile, Totals
+
+log = structlog.get_logger("tailrace.files")
+
+
+class Books(Protocol):
+    """The ledger and the collection, behind the two questions that entering has."""
+
+    async def allocate(self, *, hour: int, head: bytes, number: int, path: str, start: int) -> Life:
+        """A new life, entered durably before this returns."""
+
+    async def highest_id(self, life: Life) -> bytes | None:
+        """The greatest `_id` stored of this life."""
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """Of the source and its stream family: part of every fingerprint."""
+
+    source: str
+    family: str
+
+
+class Entrance:
+    """All lives known of one source, by hour; the roster asks it, in the event loop."""
+
+    def __init__(self, name: Name, books: Books) -> None:
+        self._name = name
+        self._books = books
+        self._known: dict[int, dict[bytes, Known]] = {}
+
+    def know(self, entry: Known) -> None:
+        self._known.setdefault(entry.life.hour, {})[entry.life.prefix] = entry
+
+    def knows(self, hour: int, prefix: bytes) -> bool:
+        return prefix in self._known.get(hour, {})
+
+    def offset_of(self, hour: int) -> int:
+        """The furthest offset settled of any life of this hour, 0 when there is none."""
+        return max((entry.offset for entry in self._known.get(hour, {}).values()), default=0)
+
+    async def follow(self, file: SourceFile, reader: Reader, head: bytes, busy: set[bytes]) -> Follower | None:
+        """Begin or resume the life that this file is. None: come again later.
+
+        `busy`: prefixes of lives with spans still in flight from an earlier descriptor. HAZARD: resuming one of
+        these would give one life two trackers, and a checkpoint could pass a span that never settles.
+        Raises OSError, FileRewritten, UnreadableFile when the file changes under our hands.
+        """
+        choice = self._choose(self._known.get(file.hour, {}).values(), reader, head)
+        known_up_to = None
+        if isinstance(choice, NextLife):
+            if choice.replaced is not None and not reader.complete:
+                return None  # an archive in the making is shorter than it will be
+            if choice.replaced is not None:
+                _report_rewritten(file, choice.replaced)
+            life = await self._books.allocate(hour=file.hour, head=head, number=choice.number, path=file.path, start=0)
+            choice = Known(life=life, offset=life.start, guard=b"", counts=Totals())
+        elif choice.life.prefix in busy:
+            return None
+        else:
+            known_up_to = await self._books.highest_id(choice.life)
+        self.know(choice)
+        tailer = Tailer(reader, choice.offset, head=head, digest=choice.guard)
+        tailer.life = choice.life
+        return Follower(
+            file=file,
+            life=choice.life,
+            tailer=tailer,
+            tracker=SettledPrefix(choice.offset),
+            totals=replace(choice.counts),
+            guard=tailer.guard_digest(),
+            known_up_to=known_up_to,
+        )
+
+    def continues(self, follower: Follower, reader: Reader, head: bytes) -> bool | None:
+        """Whether another file holds the life that `follower` has read to its end elsewhere (compressed, copied).
+
+        True: its tailer now reads there. False: another life. None: an archive in the making, ask again later.
+        """
+        before = follower.tailer
+        here = Known(life=follower.life, offset=before.offset, guard=before.guard_digest(), counts=Totals())
+        choice = self._choose([here], reader, head)
+        if isinstance(choice, NextLife):
+            return None if choice.replaced is not None and not reader.complete else False
+        follower.tailer = Tailer(reader, before.offset, head=head, digest=before.guard_digest())
+        follower.tailer.life = follower.life
+        before.close()
+        return True
+
+    def _choose(self, known: Iterable[Known], reader: Reader, head: bytes) -> Known | NextLife:
+        return choose_life(
+            known,
+            source=self._name.source,
+            family=self._name.family,
+            head=head,
+            matches=lambda offset, guard: _matches(reader, offset, guard),
+        )
+
+
+def _matches(reader: Reader, offset: int, guard: bytes) -> bool:
+    if guard:
+        return tailing.matches(reader, offset, guard)
+    return offset == 0 or len(reader.read_at(offset - 1, 1)) == 1
+
+
+def _report_rewritten(file: SourceFile, replaced: Known) -> None:
+    log.error(
+        "file_rewritten",
+        path=file.path,
+        life=replaced.life.number + 1,
+        former_offset=int(replaced.offset),
+        meaning="truncated or rewritten under an equal first line: all of it is read as the next life of this file",
+    )

@@ -1,0 +1,136 @@
+"""One life of one file while it is being followed: where it is read, what is settled, when to close it.
+
+Ties a tailer (where to read) to a tracker (what is settled) and keeps the totals of this life. No I/O of its
+own except through the tailer; time is an argument.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from tailrace.ingest.files.tailer import Tailer
+from tailrace.ingest.lives.choice import Known
+from tailrace.ingest.state.checkpoints import Checkpoint
+from tailrace.ingest.state.tracker import SettledPrefix
+from tailrace.model import Chunk, Life, LongLine, Offset, Outcome, SourceFile, Span, Totals
+
+_NOTED_SIZES = 64  # how many (size, time) pairs are kept to date the oldest unsettled byte
+
+
+@dataclass(slots=True, kw_only=True)
+class Follower:
+    """`known_up_to`: the greatest `_id` that the collection held of this life when it was opened; spans that begin at
+    or below it are compared before anything is inserted. `guards`, `outcomes`: by span end, until the settled prefix
+    has passed it, so that `totals` are always those of the settled prefix."""
+
+    file: SourceFile
+    life: Life
+    tailer: Tailer
+    tracker: SettledPrefix
+    totals: Totals
+    guard: bytes
+    known_up_to: bytes | None
+    dirty: bool = True
+    sealed: bool = False
+    replaying: bool = False
+    changed_at: float = 0.0
+    not_before: float = 0.0
+    unsaved: bool = True
+    unrecorded: bool = True
+    guards: dict[int, bytes] = field(default_factory=dict)
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    noted: deque[tuple[int, float]] = field(default_factory=deque)
+
+    @property
+    def hour(self) -> int:
+        return self.life.hour
+
+    @property
+    def has_work(self) -> bool:
+        return self.dirty
+
+    @property
+    def settled(self) -> Offset:
+        return Offset(self.tracker.settled)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing in flight and nothing known to be unread."""
+        return not self.dirty and self.tracker.settled == self.tracker.read
+
+    def note_size(self, size: int, now: float) -> None:
+        """The file was seen to hold `size` uncompressed bytes at `now` (monotonic seconds)."""
+        newest = self.noted[-1][0] if self.noted else self.tracker.settled
+        if size > newest:
+            self.changed_at = now
+            self.dirty = True
+            if len(self.noted) >= _NOTED_SIZES:
+                self.noted.pop()  # the newest: the age of the oldest byte must not shrink
+            self.noted.append((size, now))
+
+    def read_to_end(self) -> None:
+        """No complete line is left: what was noted beyond belongs to a torn rest, which is not lag."""
+        self.dirty = False
+        while self.noted and self.noted[-1][0] > self.tailer.offset:
+            self.noted.pop()
+
+    def lag(self, now: float) -> tuple[int, float]:
+        """Bytes not settled yet, and the age in seconds of the oldest of them since it was noticed."""
+        while self.noted and self.noted[0][0] <= self.tracker.settled:
+            self.noted.popleft()
+        behind = max(self.tracker.read, self.noted[-1][0] if self.noted else 0) - self.tracker.settled
+        return behind, (now - self.noted[0][1]) if self.noted else 0.0
+
+    def begin(self, piece: Chunk | LongLine) -> None:
+        """`piece` was read and goes into flight."""
+        self.tracker.add(piece.span.start, piece.span.end)
+        self.guards[piece.span.end] = self.tailer.guard_digest()
+
+    def settle(self, span: Span, outcome: Outcome) -> None:
+        """Everything of `span` is durably stored or kept aside."""
+        before = self.tracker.settled
+        self.outcomes[span.end] = outcome
+        settled = self.tracker.settle(span.start, span.end)
+        if settled == before:
+            return
+        for end in [end for end in self.outcomes if end <= settled]:
+            self.totals.add(self.outcomes.pop(end))
+        self.guard = self.guards[settled]
+        for end in [end for end in self.guards if end <= settled]:
+            del self.guards[end]
+        self.unsaved = self.unrecorded = True
+
+    def known(self) -> Known:
+        return Known(life=self.life, offset=self.settled, guard=self.guard, counts=self.totals)
+
+    def checkpoint(self, *, last: bool = False) -> Checkpoint:
+        """The row of this life: safe to resume at, whatever else is in flight. Its totals are those of `[start,
+        offset)`.
+
+        `last`: nobody reads this life any more. HAZARD: only a sealed one may be skipped at the next start; the row of
+        a rewritten one carries the size of what replaced it, so its size is set to what was read of it.
+        """
+        file, life = self.file, self.life
+        return Checkpoint(
+            prefix=life.prefix,
+            fingerprint=life.fingerprint,
+            source=life.source,
+            path=file.path,
+            hour=life.hour,
+            number=life.number,
+            salt=life.salt,
+            start=life.start,
+            offset=self.settled,
+            guard=self.guard,
+            device=file.device,
+            inode=file.inode,
+            size=self.settled if last and not self.sealed else file.size,
+            mtime_ns=file.mtime_ns,
+            finished=last and self.sealed,
+            compression=file.compression.value,
+            lines=self.totals.lines,
+            inserted=self.totals.inserted,
+            duplicates=self.totals.duplicates,
+            rejected=self.totals.rejected,
+        )

@@ -1,0 +1,76 @@
+"""A name's place in the tree and the files that have stood in it: the values the roster works on.
+
+One slot per plain path (`9` and the `9.gz` made of it share one). A file that appears waits in the slot's queue with
+its descriptor held, so that it is read even if its name is gone before its turn; its turn comes when what stood there
+before is read to its end.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from tailrace.ingest.files.reading import Reader
+from tailrace.ingest.lives.follower import Follower
+from tailrace.model import Compression, SourceFile
+
+
+@dataclass(slots=True)
+class Held:
+    """A file that waits for its life. `reader` is None while descriptors are short.
+
+    `tried`: (size, mtime) when its head was last looked for in vain; it is looked at again when they changed.
+    """
+
+    file: SourceFile
+    reader: Reader | None
+    tried: tuple[int, int] | None = None
+
+    @property
+    def worth_trying(self) -> bool:
+        return self.tried != (self.file.size, self.file.mtime_ns)
+
+
+@dataclass(slots=True)
+class Slot:
+    """`sealed`: the file that was read to its end and closed, as it was seen last. `missing`: no file has this
+    hour's name now; what is open is read to its end all the same."""
+
+    key: str
+    hour: int
+    queue: deque[Held] = field(default_factory=deque)
+    follower: Follower | None = None
+    sealed: SourceFile | None = None
+    missing: bool = False
+
+    @property
+    def newest(self) -> SourceFile | None:
+        """The file that stands at this hour's name, as it was seen last."""
+        if self.queue:
+            return self.queue[-1].file
+        if self.follower is not None:
+            return self.follower.file
+        return self.sealed
+
+    @property
+    def enterable(self) -> bool:
+        """A file waits, worth trying, and nothing before it is still to be read."""
+        return bool(self.queue) and self.queue[0].worth_trying and (self.follower is None or not self.follower.dirty)
+
+    @property
+    def empty(self) -> bool:
+        return not self.queue and self.follower is None
+
+
+def same_file(one: SourceFile, other: SourceFile) -> bool:
+    """Whether two looks saw one file on disk. An inode is used again after a deletion: the bytes decide in the end."""
+    return (one.device, one.inode, one.compression) == (other.device, other.inode, other.compression)
+
+
+def unchanged(one: SourceFile, other: SourceFile) -> bool:
+    return same_file(one, other) and (one.size, one.mtime_ns) == (other.size, other.mtime_ns)
+
+
+def plain_size(file: SourceFile) -> int | None:
+    """Uncompressed bytes if the scan can tell."""
+    return file.size if file.compression is Compression.NONE else None

@@ -1,0 +1,172 @@
+"""Ledger documents and the values they stand for. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bson import Int64
+from pymongo import UpdateOne
+
+from tailrace import identity
+from tailrace.ingest.mongo.connection import Document, hour_date, seconds_of
+from tailrace.model import SCHEMA_VERSION, Identity, Life, Numbers, Offset
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredSettings:
+    """What decides what is stored, per collection. `family` because indexes, keys and `verify` follow from it."""
+
+    identity: Identity
+    numbers: Numbers
+    family: str
+    clustered: bool = False
+    schema: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a life is settled, as last recorded. `guard`: opaque digest of the bytes before `offset`;
+    `path`: where the file was last seen; counts are totals of this life."""
+
+    prefix: bytes
+    offset: int
+    guard: bytes
+    collection_uuid: bytes
+    path: str
+    finished: bool
+    lines: int
+    inserted: int
+    duplicates: int
+    rejected: int
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerLife:
+    """`progress` is None when none was recorded, or only for a collection that was dropped since."""
+
+    life: Life
+    progress: Progress | None
+
+
+def settings_document(settings: StoredSettings) -> Document:
+    """The fields of the ledger's "settings" document."""
+    return {
+        "identity": settings.identity.value,
+        "numbers": settings.numbers.value,
+        "schema": settings.schema,
+        "family": settings.family,
+        "clustered": settings.clustered,
+    }
+
+
+def first_difference(stored: Document, ours: Document) -> str | None:
+    """The first setting that decides what is stored and differs. `clustered` decides only how: never compared."""
+    for name in ("family", "identity", "numbers", "schema"):
+        if stored.get(name) != ours[name]:
+            return name
+    return None
+
+
+def life_of(
+    *,
+    hour: int,
+    head: bytes,
+    number: int,
+    source: str,
+    family: str,
+    path: str,
+    start: Offset,
+    salt: int,
+) -> Life:
+    """The life with its fingerprint. Pure."""
+    fingerprint = identity.fingerprint(source=source, family=family, life=number, salt=salt, head=head)
+    return Life(
+        source=source,
+        family=family,
+        path=path,
+        hour=hour,
+        number=number,
+        salt=salt,
+        fingerprint=fingerprint,
+        start=start,
+    )
+
+
+def settings_sentence(namespace: str, name: str, stored: Document, ours: Document) -> str:
+    """What SettingsChanged says; `name` is the first setting that differs."""
+    if name == "schema":
+        return (
+            f"{namespace} was filled with schema version {stored.get(name)}, and this tailrace writes version "
+            f"{ours[name]}: use another collection name, or the tailrace that filled it"
+        )
+    label = {"family": "stream"}.get(name, name)
+    return (
+        f"{namespace} was filled with {label} = {stored.get(name)}, and {label} = {ours[name]} is set now: "
+        f"use another collection name, or set {label} = {stored.get(name)} again"
+    )
+
+
+def document_of(life: Life) -> Document:
+    """A life's document as it is entered, without its `_id` (the prefix)."""
+    return {
+        "source": life.source,
+        "family": life.family,
+        "path": life.path,
+        "hour": hour_date(life.hour),
+        "life": life.number,
+        "salt": life.salt,
+        "fingerprint": life.fingerprint,
+        "start": Int64(life.start),
+        "schema": SCHEMA_VERSION,
+    }
+
+
+def life_of_document(document: Document) -> Life:
+    return Life(
+        source=document["source"],
+        family=document["family"],
+        path=document["path"],
+        hour=seconds_of(document["hour"]),
+        number=document["life"],
+        salt=document["salt"],
+        fingerprint=bytes(document["fingerprint"]),
+        start=Offset(int(document["start"])),
+    )
+
+
+def progress_of(document: Document) -> Progress | None:
+    fields = document.get("progress")
+    if fields is None:
+        return None
+    return Progress(
+        prefix=bytes(document["_id"]),
+        offset=int(fields["offset"]),
+        guard=bytes(fields["guard"]),
+        collection_uuid=bytes(fields["collection_uuid"]),
+        path=fields["path"],
+        finished=fields["finished"],
+        lines=int(fields["lines"]),
+        inserted=int(fields["inserted"]),
+        duplicates=int(fields["duplicates"]),
+        rejected=int(fields["rejected"]),
+    )
+
+
+def progress_update(row: Progress) -> UpdateOne:
+    """An update that never takes an offset back, unless it was recorded for another collection."""
+    older = [
+        {"progress.collection_uuid": {"$ne": row.collection_uuid}},  # absent, or of a dropped collection
+        {"progress.offset": {"$lte": Int64(row.offset)}},
+    ]
+    fields: Document = {
+        "offset": Int64(row.offset),
+        "guard": row.guard,
+        "collection_uuid": row.collection_uuid,
+        "path": row.path,
+        "finished": row.finished,
+        "lines": Int64(row.lines),
+        "inserted": Int64(row.inserted),
+        "duplicates": Int64(row.duplicates),
+        "rejected": Int64(row.rejected),
+    }
+    return UpdateOne({"_id": row.prefix, "$or": older}, {"$set": {"progress": fields}})

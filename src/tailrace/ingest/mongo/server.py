@@ -1,0 +1,261 @@
+"""Start-up: can we work here, and does what is there keep the promises? Then prepare the collections.
+
+    connect -> inspect (reads only; `check` stops here) -> prepare (creates what is missing)
+
+Every refusal is one sentence for an operator: `ServerRefusesUs` for the server, `CollectionUnfit` for a collection
+that would break a promise (design: MongoDB). Each call is bounded in time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pymongo
+from pymongo.errors import CollectionInvalid, OperationFailure, PyMongoError
+
+from tailrace.errors import CollectionUnfit, ServerRefusesUs
+from tailrace.ingest.mongo.connection import (
+    Client,
+    Collection,
+    Handles,
+    ServerOptions,
+    connect,
+    handles,
+    parse_write_concern,
+    redact_uri,
+    write_concern_setting,
+    write_concern_warning,
+)
+from tailrace.ingest.mongo.refusal_sentences import missing_privilege, server_sentence
+from tailrace.ingest.mongo.verdicts import describe
+
+__all__ = [
+    "CollectionFacts",
+    "Handles",
+    "ServerFacts",
+    "ServerOptions",
+    "connect",
+    "handles",
+    "inspect",
+    "parse_write_concern",
+    "prepare",
+    "redact_uri",
+    "write_concern_setting",
+    "write_concern_warning",
+]
+
+_NAMESPACE_EXISTS = 48
+_CLUSTERED_SINCE = (5, 3)
+_OLDEST = (4, 4)  # pipelines with $$NOW, majority reads everywhere, hello
+
+Info = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerFacts:
+    """What `inspect` saw. `topology`: "standalone", "replica set <name>" or "sharded cluster".
+
+    `exists`: the data collection is there; `clustered`: how (or, if absent, False). `documents`: an estimate."""
+
+    topology: str
+    server_version: str
+    exists: bool
+    clustered: bool
+    documents: int
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionFacts:
+    """What `prepare` left behind. `uuid`: 16 bytes, another one after the collection was dropped and made anew."""
+
+    uuid: bytes
+    created: bool
+    clustered: bool
+    topology: str
+    server_version: str
+    documents: int
+    warnings: list[str]
+
+
+async def inspect(
+    client: Client,
+    options: ServerOptions,
+    *,
+    clustered: bool = False,
+    time_limit: float = 10.0,
+) -> ServerFacts:
+    """Reads only. Raises ServerRefusesUs or CollectionUnfit; `time_limit` in seconds bounds the whole."""
+    try:
+        with pymongo.timeout(time_limit):
+            hello = await client.admin.command("hello")
+            build = await client.server_info()
+            topology = _topology(hello)
+            await _privileges(client, options)
+            warnings = [w for w in (write_concern_warning(options.write_concern),) if w is not None]
+            ours = handles(client, options)
+            infos = {}
+            for collection in (ours.data, ours.rejects, ours.files):
+                info = await _info(collection)
+                if info is not None:
+                    infos[collection.name] = info
+                    ttl = options.allow_ttl and collection is not ours.files
+                    warnings += await _unfit(collection, info, topology, allow_ttl=ttl)
+            info = infos.get(options.collection)
+            documents = 0 if info is None else await ours.data.estimated_document_count()
+    except PyMongoError as error:
+        raise ServerRefusesUs(server_sentence(error, options)) from None
+    _version_fit(build, clustered=clustered)
+    is_clustered = info is not None and "clusteredIndex" in info.get("options", {})
+    if info is not None and is_clustered != clustered:
+        warnings.append(
+            f"{options.namespace} is {'' if is_clustered else 'not '}clustered, and clustered = "
+            f"{str(clustered).lower()} is set: the collection stays as it is"
+        )
+    return ServerFacts(
+        topology=topology,
+        server_version=str(build["version"]),
+        exists=info is not None,
+        clustered=is_clustered,
+        documents=documents,
+        warnings=warnings,
+    )
+
+
+async def prepare(
+    client: Client,
+    options: ServerOptions,
+    *,
+    indexes: Sequence[Sequence[str]] = (),
+    clustered: bool = False,
+    time_limit: float = 30.0,
+) -> CollectionFacts:
+    """Inspect, then create what is missing. Indexes are built only on a data collection that we create here.
+
+    Safe to repeat and to run in two processes at once: whoever finds the collection there uses it.
+    """
+    seen = await inspect(client, options, clustered=clustered, time_limit=time_limit)
+    ours = handles(client, options)
+    try:
+        with pymongo.timeout(time_limit):
+            created = await _create(ours.data, clustered=clustered)
+            await _create(ours.rejects)
+            await _create(ours.files)
+            if created:
+                for fields in indexes:
+                    await ours.data.create_index([(name, pymongo.ASCENDING) for name in fields])
+            info = await _info(ours.data)
+    except PyMongoError as error:
+        raise ServerRefusesUs(server_sentence(error, options)) from None
+    if info is None:
+        raise CollectionUnfit(f"{options.namespace} was dropped while we started: start again")
+    return CollectionFacts(
+        uuid=bytes(info["info"]["uuid"]),
+        created=created,
+        clustered="clusteredIndex" in info.get("options", {}),
+        topology=seen.topology,
+        server_version=seen.server_version,
+        documents=seen.documents,
+        warnings=seen.warnings,
+    )
+
+
+async def _create(collection: Collection, *, clustered: bool = False) -> bool:
+    options: dict[str, Any] = {}
+    if clustered:
+        options["clusteredIndex"] = {"key": {"_id": 1}, "unique": True}
+    try:
+        await collection.database.create_collection(
+            collection.name,
+            write_concern=pymongo.WriteConcern(w="majority", j=True),
+            **options,
+        )
+    except CollectionInvalid:  # the driver looked first and saw it
+        return False
+    except OperationFailure as error:
+        if error.code == _NAMESPACE_EXISTS:
+            return False
+        raise
+    return True
+
+
+async def _info(collection: Collection) -> Info | None:
+    cursor = await collection.database.list_collections(filter={"name": collection.name})
+    async for info in cursor:
+        return info
+    return None
+
+
+async def _unfit(collection: Collection, info: Info, topology: str, *, allow_ttl: bool) -> list[str]:
+    """Warnings about a collection that fits. Raises CollectionUnfit for one that would break a promise."""
+    name = collection.full_name
+    kind = info.get("type", "collection")
+    if kind == "timeseries":
+        raise CollectionUnfit(f"{name} is a time-series collection, which has no unique _id: name another collection")
+    if kind == "view":
+        raise CollectionUnfit(f"{name} is a view, which cannot be written: name another collection")
+    options = info.get("options", {})
+    if options.get("capped"):
+        raise CollectionUnfit(f"{name} is capped and would drop its oldest documents: name another collection")
+    if "expireAfterSeconds" in options and not allow_ttl:
+        raise CollectionUnfit(_ttl_sentence(name, "the clustered index"))
+    warnings = []
+    if options.get("validator"):
+        warnings.append(f"{name} has a validator: entries that it refuses are kept in its .rejects")
+    async for index in await collection.list_indexes():
+        if "expireAfterSeconds" in index and not allow_ttl:
+            raise CollectionUnfit(_ttl_sentence(name, f"the index {index['name']}"))
+        if index.get("unique") and list(index["key"]) != ["_id"]:
+            warnings.append(f"{name} has the unique index {index['name']}: entries it refuses are kept in .rejects")
+    if topology == "sharded cluster":
+        warnings += await _shard_key(collection)
+    return warnings
+
+
+def _ttl_sentence(name: str, index: str) -> str:
+    return (
+        f"{name} deletes documents by age ({index} has expireAfterSeconds), so verify could not tell loss from age: "
+        f"drop that index or set allow_ttl = true"
+    )
+
+
+async def _shard_key(collection: Collection) -> list[str]:
+    """No mongos was to be had here: after the documentation of config.collections, not measured."""
+    try:
+        config = collection.database.client["config"]["collections"]
+        entry = await config.find_one({"_id": collection.full_name})
+    except OperationFailure as error:
+        return [f"the shard key of {collection.full_name} could not be read ({describe(error)}): it must be _id"]
+    if entry is not None and not entry.get("dropped") and list(entry.get("key", {})) not in ([], ["_id"]):
+        key = ", ".join(entry["key"])
+        raise CollectionUnfit(
+            f"{collection.full_name} is sharded by {key}, which does not keep _id unique: shard it by a hashed _id"
+        )
+    return []
+
+
+async def _privileges(client: Client, options: ServerOptions) -> None:
+    status = await client.admin.command({"connectionStatus": 1, "showPrivileges": True})
+    info = status["authInfo"]
+    if info.get("authenticatedUsers"):
+        missing = missing_privilege(info.get("authenticatedUserPrivileges", []), options)
+        if missing is not None:
+            raise ServerRefusesUs(missing)
+
+
+def _topology(hello: Info) -> str:
+    if hello.get("msg") == "isdbgrid":
+        return "sharded cluster"
+    if "setName" in hello:
+        return f"replica set {hello['setName']}"
+    return "standalone"
+
+
+def _version_fit(build: Info, *, clustered: bool) -> None:
+    version = tuple(build.get("versionArray", ()))[:2]
+    if version < _OLDEST:
+        raise ServerRefusesUs(f"MongoDB {build['version']} is too old: 4.4 is the oldest that tailrace works with")
+    if clustered and version < _CLUSTERED_SINCE:
+        raise ServerRefusesUs(f"clustered = true needs MongoDB 5.3, and this is {build['version']}: set it to false")
