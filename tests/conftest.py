@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import structlog
 from tests.support.servers import ReplicaSet, Server
 
 _numbers = itertools.count(1)
@@ -79,6 +80,13 @@ def lazy_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
     finally:
         server.kill()
+
+
+@pytest.fixture(autouse=True)
+def default_logs() -> Iterator[None]:
+    """A test that sets up the logs (a command run in this process) does not set them up for those after it."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

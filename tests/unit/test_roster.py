@@ -174,6 +174,7 @@ async def test_gzip_in_place_goes_on_in_the_archive(scene: Scene) -> None:
     await scene.turn()
     assert scene.by_life() == [lines(1, 2, 3)]
     assert scene.stats.rewritten == 0
+    assert scene.roster.open_files == 1, "the plain file's descriptor is given back"
 
 
 async def test_an_archive_in_the_making_waits(scene: Scene) -> None:
@@ -373,3 +374,17 @@ async def test_a_hint_about_a_sealed_file_asks_for_a_scan(scene: Scene) -> None:
     await scene.turn()
     scene.roster.seal_idle(scene.now + 301)
     assert not scene.roster.hint([str(path)], scene.now)
+
+
+async def test_a_file_is_not_sealed_under_its_reader(scene: Scene) -> None:
+    """While a thread reads a file it is not idle, however long ago it changed: sealing would close it meanwhile."""
+    scene.write("20250310/9", lines(1))
+    scene.write("20250310/10", lines(2))
+    await scene.turn()
+    older = min(scene.roster.followers(), key=lambda follower: follower.hour)
+    older.reading = True
+    scene.roster.seal_idle(scene.now + 301)
+    assert older in scene.roster.followers()
+    older.reading = False
+    scene.roster.seal_idle(scene.now + 301)
+    assert older not in scene.roster.followers()

@@ -22,6 +22,7 @@ from tailrace.embedded import EmbeddedMongod
 from tailrace.ingest.books import BookKeeper, BookOptions
 from tailrace.ingest.codec.codec import PythonCodec
 from tailrace.ingest.codec.slices import Slices
+from tailrace.ingest.feeder import Feeder
 from tailrace.ingest.files.names import candidates, locate
 from tailrace.ingest.files.watch import WatchMode, watcher
 from tailrace.ingest.lives.entrance import Entrance, Name
@@ -95,15 +96,9 @@ class Instance:
             await _all(pipelines, stop, one_is_ready)
 
     async def _pipeline(
-        self,
-        source: SourceSettings,
-        client: Client,
-        uri: str,
-        retrier: Retrier,
-        store: CheckpointStore,
-        budget: Budget,
+        self, source: SourceSettings, client: Client, uri: str, retrier: Retrier, store: CheckpointStore, budget: Budget
     ) -> Pipeline:
-        settings, schema = self.settings, schema_of(source.family)
+        settings = self.settings
         codec = make_codec(source)  # refuses an identity that the stream cannot have, before anything is created
         options = server_options(settings, source, uri)
         facts = await prepare(client, options, indexes=indexes_of(source), clustered=source.clustered)
@@ -116,24 +111,10 @@ class Instance:
             ours,
             retrier,
             fence=ledger.fence,
-            ignore=schema.compared(source.identity),
+            ignore=schema_of(source.family).compared(source.identity),
             entry_of=entry_alone if source.framing.wrapped else whole_line,
         )
-        books = BookKeeper(
-            BookOptions(
-                source=source.source,
-                namespace=source.namespace,
-                collection_uuid=facts.uuid,
-                root=stream_directory(source),
-                start_at=source.start_at,
-                settings=StoredSettings(
-                    identity=source.identity, numbers=source.numbers, family=source.family, clustered=facts.clustered
-                ),
-            ),
-            ledger,
-            store,
-            writer,
-        )
+        books = BookKeeper(book_options(source, facts), ledger, store, writer)
         stats = self.stats.setdefault(f"{source.source} -> {source.namespace}", SourceStats())
         roster = Roster(
             RosterOptions(
@@ -142,26 +123,9 @@ class Instance:
             Entrance(Name(source.source, source.family), books),
             stats,
         )
-        return Pipeline(
-            PipelineOptions(
-                root=str(source.directory),
-                stream=source.stream,
-                start_at=source.start_at,
-                poll_interval=settings.poll_interval,
-                max_line_bytes=settings.max_line_bytes,
-                shutdown_grace=settings.shutdown_grace,
-                once=self.once,
-            ),
-            Stages(
-                watcher=watcher(WatchMode(settings.watch.value)),
-                roster=roster,
-                codec=codec,
-                writer=writer,
-                books=books,
-                budget=budget,
-            ),
-            stats,
-        )
+        feeder = Feeder(roster, codec, writer, budget, stats, max_line_bytes=settings.max_line_bytes)
+        stages = Stages(watcher=watcher(WatchMode(settings.watch.value)), roster=roster, feeder=feeder, books=books)
+        return Pipeline(pipeline_options(settings, source, once=self.once), stages, stats)
 
 
 async def _all(pipelines: list[Pipeline], stop: asyncio.Event, ready: Callable[[], None]) -> None:
@@ -189,6 +153,33 @@ def entry_alone(line: bytes, index: int) -> bytes:
 def make_codec(source: SourceSettings) -> PythonCodec:
     """The codec of a source. Raises SettingsError for an identity that its stream cannot have."""
     return PythonCodec(schema_of(source.family), source.framing, identity=source.identity, numbers=source.numbers)
+
+
+def book_options(source: SourceSettings, facts: CollectionFacts) -> BookOptions:
+    """What the books of a source are kept under."""
+    stored = StoredSettings(
+        identity=source.identity, numbers=source.numbers, family=source.family, clustered=facts.clustered
+    )
+    return BookOptions(
+        source=source.source,
+        namespace=source.namespace,
+        collection_uuid=facts.uuid,
+        root=stream_directory(source),
+        start_at=source.start_at,
+        settings=stored,
+    )
+
+
+def pipeline_options(settings: Settings, source: SourceSettings, *, once: bool) -> PipelineOptions:
+    """The part of the settings that a pipeline looks at."""
+    return PipelineOptions(
+        root=str(source.directory),
+        stream=source.stream,
+        start_at=source.start_at,
+        poll_interval=settings.poll_interval,
+        shutdown_grace=settings.shutdown_grace,
+        once=once,
+    )
 
 
 def server_options(settings: Settings, source: SourceSettings, uri: str) -> ServerOptions:

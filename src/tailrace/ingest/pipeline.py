@@ -18,46 +18,30 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import structlog
 
-from tailrace.errors import ConfigurationError, FileRewritten, TailraceError
-from tailrace.identity import ID_SIZE
+from tailrace.errors import ConfigurationError, TailraceError
 from tailrace.ingest.books import BookKeeper
-from tailrace.ingest.codec.codec import Codec
+from tailrace.ingest.feeder import Feeder
 from tailrace.ingest.files.discovery import Discovery, Scan
 from tailrace.ingest.files.names import HourlyTree, candidates, locate
-from tailrace.ingest.files.reading import UnreadableFile
 from tailrace.ingest.files.watch import Watcher
 from tailrace.ingest.lives.first_start import lives_at_end, skip_what_is_there
-from tailrace.ingest.lives.follower import Follower
 from tailrace.ingest.lives.roster import Roster
-from tailrace.ingest.lives.schedule import choose
 from tailrace.ingest.mongo.ledger import RENEW_INTERVAL
-from tailrace.ingest.mongo.writer import Writer
 from tailrace.ingest.stats import SourceStats
-from tailrace.ingest.workers import Budget
-from tailrace.model import Chunk, Encoded, LongLine, Outcome, StartAt
+from tailrace.model import StartAt
 
-CHUNK = 1 << 20
-"""Bytes that one span holds at most, unless one line is longer. Large enough that a span's fixed cost (a round trip) is
-small beside its content, small enough that four of them do not hold the loop up."""
-
-_SMALL = 64 * 1024  # bytes that are read and encoded in the loop: a thread would cost more than it frees
-_SPACING = 0.010  # seconds between two spans of a file that has little to read: a hundred writes a second at most
 _LOOK_SPACING = 0.005  # seconds in which hints are gathered
 _CATCH_UP_RATE = 20e6  # bytes a second, for a first guess of how long catching up takes
 _SAVE_INTERVAL = 0.25
 _REPORT_INTERVAL = 30.0
-_DOCUMENT_ID = slice(9, 9 + ID_SIZE)  # of a BSON document whose first element is `_id`
+_GOODBYE = 1.0  # seconds for the ledger at the end, however long the drain took
 
 T = TypeVar("T")
-
-log = structlog.get_logger("tailrace")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +52,6 @@ class PipelineOptions:
     stream: str
     start_at: StartAt
     poll_interval: float
-    max_line_bytes: int
     shutdown_grace: float
     once: bool = False
 
@@ -79,10 +62,8 @@ class Stages:
 
     watcher: Watcher
     roster: Roster
-    codec: Codec
-    writer: Writer
+    feeder: Feeder
     books: BookKeeper
-    budget: Budget
 
 
 class Pipeline:
@@ -92,27 +73,20 @@ class Pipeline:
         self._options = options
         self._watcher = stages.watcher
         self._roster = stages.roster
-        self._codec = stages.codec
-        self._writer = stages.writer
+        self._feeder = stages.feeder
         self._books = stages.books
-        self._budget = stages.budget
         self.stats = stats
         self._discovery: Discovery | None = None
         self._clock: Callable[[], float] = time.monotonic
-        self._work = asyncio.Event()
-        self._caught_up = asyncio.Event()
-        self._spans: set[asyncio.Task[None]] = set()
-        self._failure: asyncio.Future[None] | None = None
         self._claimed = False
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="tailrace")
-        self._log = log.bind(source=self._books.options.source, collection=self._books.options.namespace)
+        named = self._books.options
+        self._log = structlog.get_logger("tailrace").bind(source=named.source, collection=named.namespace)
 
     async def run(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
         """Until `stop` is set, or with `once` until caught up. `ready` is called when start-up is over.
 
         Raises ConfigurationError while starting, RuntimeFailure later. Nothing read is lost by either.
         """
-        self._failure = asyncio.get_running_loop().create_future()
         try:
             async with self._watcher:
                 await self._start_and_follow(stop, ready)
@@ -183,12 +157,12 @@ class Pipeline:
     # -- following ---------------------------------------------------------------------------------------------
 
     async def _follow(self, stop: asyncio.Event) -> None:
-        assert self._failure is not None
-        jobs: list[Coroutine[Any, Any, Any]] = [self._feed(), self._save(), self._report()]
-        jobs.append(self._caught_up.wait() if self._options.once else self._look())
-        tasks: list[asyncio.Future[Any]] = [asyncio.create_task(job) for job in (*jobs, stop.wait())]
+        feeder = self._feeder
+        jobs: list[Coroutine[Any, Any, Any]] = [feeder.run(), self._save(), self._report(), stop.wait()]
+        jobs.append(feeder.caught_up.wait() if self._options.once else self._look())
+        tasks: list[asyncio.Future[Any]] = [asyncio.create_task(job) for job in jobs]
         try:
-            done, _ = await asyncio.wait([*tasks, self._failure], return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait([*tasks, feeder.failure], return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
                 task.cancel()
@@ -196,7 +170,7 @@ class Pipeline:
         for ended in done:
             ended.result()
         if self._options.once and not stop.is_set():
-            await self._take_rests()
+            await feeder.take_rests()
 
     async def _look(self) -> None:
         """Hints wake the scan early; the periodic one is the truth."""
@@ -213,7 +187,7 @@ class Pipeline:
                 self._apply(self._discovery.scan(now, full=hint.everything, hinted=hint.paths | hint.folders))
                 self._watcher.follow([self._discovery.tree.hourly], self._discovery.hot_folders)
                 scanned = now
-            self._work.set()
+            self._feeder.work.set()
             await asyncio.sleep(_LOOK_SPACING)
 
     def _apply(self, scan: Scan) -> None:
@@ -223,127 +197,7 @@ class Pipeline:
         for file in (*scan.appeared, *scan.changed):
             self._roster.seen(file, now)
         self._roster.hold()
-        self._work.set()
-
-    async def _feed(self) -> None:
-        """The loop: enter a file that waits, read a span of the file whose turn it is, put it in flight."""
-        turn = 0
-        while True:
-            self._work.clear()
-            entered = self._roster.waiting and await self._roster.enter_next(self._clock())
-            now = self._clock()
-            follower = choose((f for f in self._roster.followers() if f.not_before <= now), turn)
-            if follower is not None:
-                turn += 1
-                await self._read_span(follower)
-            elif not entered:
-                await self._wait_for_work(now)
-
-    async def _wait_for_work(self, now: float) -> None:
-        """Until something changes, or a file that was read a moment ago may be read again."""
-        later = [follower.not_before for follower in self._roster.followers() if follower.dirty]
-        if not later and not self._spans:
-            if not self.stats.live:
-                self._log.info("live", meaning="everything that was there is stored; new lines are stored as they come")
-            self.stats.live = True
-            self._caught_up.set()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(min(later) - now if later else None):
-                await self._work.wait()
-
-    async def _read_span(self, follower: Follower) -> None:
-        await self._budget.room(CHUNK)
-        self._budget.take(CHUNK)
-        size = CHUNK
-        try:
-            piece = await self._next_piece(follower)
-            if piece is not None:
-                self._budget.give_back(size)
-                size = piece.span.size if isinstance(piece, Chunk) else CHUNK  # a long line is never held whole
-                self._budget.take(size)
-        except FileRewritten:
-            self._roster.rewritten(follower)
-            piece = None
-        except (UnreadableFile, OSError) as error:
-            self._roster.unreadable(follower, error)
-            piece = None
-        else:
-            if piece is None:
-                self._roster.at_end(follower)
-        if piece is None:
-            self._budget.give_back(size)
-            return
-        if piece.span.size < _SMALL:
-            follower.not_before = self._clock() + _SPACING
-        follower.begin(piece)
-        lines = piece.data.count(b"\n") if isinstance(piece, Chunk) else 1
-        self.stats.read(lines, piece.span.size)
-        self.stats.file = follower.file.path
-        self._start(self._settle(follower, piece, lines), size)
-
-    async def _next_piece(self, follower: Follower) -> Chunk | LongLine | None:
-        follower.dirty = False  # before the read: a hint that comes meanwhile sets it again
-        tailer, limit = follower.tailer, self._options.max_line_bytes
-        if not follower.file.compression and tailer.backlog_bytes < _SMALL:
-            piece = tailer.next_chunk(CHUNK, limit)
-        else:
-            piece = await self._in_thread(lambda: tailer.next_chunk(CHUNK, limit))
-        if piece is not None:
-            follower.dirty = True
-        return piece
-
-    async def _in_thread(self, work: Callable[[], Any]) -> Any:
-        """HAZARD: a cancelled caller leaves the thread running; `_drain` waits for it before descriptors are closed."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-
-    # -- a span in flight --------------------------------------------------------------------------------------
-
-    def _start(self, work: Coroutine[Any, Any, None], size: int) -> None:
-        task = asyncio.create_task(work)
-        self._spans.add(task)
-        task.add_done_callback(lambda done: self._ended(done, size))
-
-    def _ended(self, task: asyncio.Task[None], size: int) -> None:
-        self._spans.discard(task)
-        self._budget.give_back(size)
-        self._work.set()
-        assert self._failure is not None
-        if not task.cancelled() and (error := task.exception()) is not None and not self._failure.done():
-            self._failure.set_exception(error)
-
-    async def _settle(self, follower: Follower, piece: Chunk | LongLine, lines: int) -> None:
-        """Encode, write, settle: returns when everything of the span is durable. Raises RuntimeFailure."""
-        if isinstance(piece, LongLine):
-            outcome = await self._settle_long_line(piece)
-            entries = outcome.entries
-        else:
-            encoded = await self._encode(piece)
-            outcome = await self._writer.write(piece, encoded, compare_first=_compare_first(follower, encoded))
-            entries = encoded.entries
-            follower.replaying = outcome.duplicates * 2 > entries
-        follower.settle(piece.span, outcome)
-        self.stats.settled(lines, piece.span.size, entries, outcome)
-
-    async def _settle_long_line(self, piece: LongLine) -> Outcome:
-        try:
-            return await self._writer.write_long_line(piece)
-        except (OSError, FileRewritten) as error:
-            self.stats.lost_bytes += piece.span.size
-            self._log.error(
-                "bytes_lost",
-                path=piece.span.life.path,
-                bytes=piece.span.size,
-                why=str(error),
-                meaning="a line over max_line_bytes was cut or rewritten while it was being kept aside",
-            )
-            return Outcome(lines=1)
-
-    async def _encode(self, chunk: Chunk) -> Encoded:
-        span = chunk.span
-        if len(chunk.data) <= _SMALL:
-            return self._codec.encode(chunk.data, span.life.prefix, span.start)
-        encoded: Encoded = await self._in_thread(lambda: self._codec.encode(chunk.data, span.life.prefix, span.start))
-        return encoded
+        self._feeder.work.set()
 
     # -- books -------------------------------------------------------------------------------------------------
 
@@ -380,24 +234,6 @@ class Pipeline:
 
     # -- the end -----------------------------------------------------------------------------------------------
 
-    async def _take_rests(self) -> None:
-        """`--once`: an unterminated rest that is a whole entry is stored; no checkpoint covers it, so the newline that
-        comes later changes nothing. Others are reported."""
-        for follower in self._roster.followers():
-            chunk = follower.tailer.take_rest(self._options.max_line_bytes)
-            if chunk is not None:
-                encoded = self._codec.encode(chunk.data, chunk.span.life.prefix, chunk.span.start)
-                if encoded.documents and not encoded.rejects:
-                    outcome = await self._writer.write(chunk, encoded, compare_first=True)
-                    self.stats.read(1, 0)
-                    self.stats.settled(1, 0, encoded.entries, outcome)
-                    continue
-            if chunk is not None or follower.tailer.torn:
-                size = len(chunk.data) if chunk is not None else follower.tailer.torn
-                self._log.warning("torn_rest", path=follower.file.path, bytes=size, meaning="waits for its newline")
-        for path in self._roster.headless():
-            self._log.warning("torn_rest", path=path, meaning="its first line waits for its newline")
-
     async def _drain(self) -> None:
         """Nothing is read any more. What does not settle in time is read again at the next start.
 
@@ -405,29 +241,16 @@ class Pipeline:
         """
         deadline = self._clock() + self._options.shutdown_grace
         try:
-            if self._spans:
-                await asyncio.wait(self._spans, timeout=self._options.shutdown_grace)
-            await self._abandon()
+            left = await self._feeder.drain(self._options.shutdown_grace)
+            if left:
+                self._log.warning("spans_abandoned", spans=left, meaning="not settled in time; read at the next start")
         finally:
-            for task in self._spans:
-                task.cancel()
-            self._threads.shutdown(wait=True)
             self._note()
             self._books.save()
             self._measure(self._clock())
             self._roster.close()
         if self._claimed:
-            await self._say_goodbye(max(1.0, deadline - self._clock()))
-
-    async def _abandon(self) -> None:
-        left = [task for task in self._spans if not task.done()]
-        if left:
-            for task in left:
-                task.cancel()
-            await asyncio.gather(*left, return_exceptions=True)
-            self._log.warning(
-                "spans_abandoned", spans=len(left), meaning="not settled in time; read again at the next start"
-            )
+            await self._say_goodbye(max(_GOODBYE, deadline - self._clock()))
 
     async def _say_goodbye(self, patience: float) -> None:
         """Progress and lease, in at most `patience` seconds: MongoDB being away must not change how we end."""
@@ -440,14 +263,6 @@ class Pipeline:
             self._log.info(
                 "ledger_not_updated", why=why, meaning="nothing is lost: the checkpoints are in the state directory"
             )
-
-
-def _compare_first(follower: Follower, encoded: Encoded) -> bool:
-    """Whether these documents are likely to be stored already."""
-    if follower.replaying or not encoded.documents:
-        return follower.replaying
-    up_to = follower.known_up_to
-    return up_to is not None and encoded.documents[0][_DOCUMENT_ID] <= up_to
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:

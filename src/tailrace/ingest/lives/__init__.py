@@ -4,6 +4,7 @@
     entrance     entering a file: asks the choice and the ledger     first_start  `start_at = "end"`
     follower     one life while it is followed: tailer + tracker     slots        a name and the files that stood there
     roster       all files of a source: held, followed, sealed, gone
+    remembered   what the local state said at the start           descriptors  how many files are open
     schedule     pure: whose turn it is
 
 This is where stages 1, 4 and 5 meet: a file gets its life from the ledger, and its checkpoints are made here.

@@ -95,7 +95,8 @@ class Entrance:
     def continues(self, follower: Follower, reader: Reader, head: bytes) -> bool | None:
         """Whether another file holds the life that `follower` has read to its end elsewhere (compressed, copied).
 
-        True: its tailer now reads there. False: another life. None: an archive in the making, ask again later.
+        True: its tailer now reads there, and the caller closes the former reader. False: another life. None: an
+        archive in the making, ask again later.
         """
         before = follower.tailer
         here = Known(life=follower.life, offset=before.offset, guard=before.guard_digest(), counts=Totals())
@@ -104,7 +105,6 @@ class Entrance:
             return None if choice.replaced is not None and not reader.complete else False
         follower.tailer = Tailer(reader, before.offset, head=head, digest=before.guard_digest())
         follower.tailer.life = follower.life
-        before.close()
         return True
 
     def _choose(self, known: Iterable[Known], reader: Reader, head: bytes) -> Known | NextLife:

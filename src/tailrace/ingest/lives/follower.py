@@ -32,6 +32,7 @@ class Follower:
     guard: bytes
     known_up_to: bytes | None
     dirty: bool = True
+    reading: bool = False
     sealed: bool = False
     replaying: bool = False
     changed_at: float = 0.0
@@ -56,8 +57,8 @@ class Follower:
 
     @property
     def idle(self) -> bool:
-        """Nothing in flight and nothing known to be unread."""
-        return not self.dirty and self.tracker.settled == self.tracker.read
+        """Nothing in flight, nothing known to be unread, and nobody reading."""
+        return not self.dirty and not self.reading and self.tracker.settled == self.tracker.read
 
     def note_size(self, size: int, now: float) -> None:
         """The file was seen to hold `size` uncompressed bytes at `now` (monotonic seconds)."""

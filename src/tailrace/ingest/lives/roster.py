@@ -9,26 +9,26 @@ applied: discovery, and the holding of descriptors, go on while the database is 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import structlog
 
 from tailrace.errors import FileRewritten
 from tailrace.ingest.files import tailer as tailing
 from tailrace.ingest.files.names import plain_path
-from tailrace.ingest.files.reading import UnreadableFile, open_reader
+from tailrace.ingest.files.reading import UnreadableFile
 from tailrace.ingest.files.seal import may_seal
 from tailrace.ingest.lives.choice import Known
+from tailrace.ingest.lives.descriptors import Descriptors
 from tailrace.ingest.lives.entrance import Entrance
 from tailrace.ingest.lives.follower import Follower
+from tailrace.ingest.lives.remembered import Remembered, written_off
 from tailrace.ingest.lives.slots import Held, Slot, plain_size, same_file, unchanged
 from tailrace.ingest.state.checkpoints import Checkpoint
 from tailrace.ingest.stats import SourceStats
 from tailrace.model import SourceFile
 
 log = structlog.get_logger("tailrace.files")
-
-_HEAD_ROOM = 2  # descriptors beyond the limit, for the newest hour: a backlog must not shut it out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,14 +47,14 @@ class Roster:
         self._options = options
         self._entrance = entrance
         self._stats = stats
-        self._rows: dict[int, list[Checkpoint]] = {}
+        self._remembered = Remembered()
         self._other_rows: list[Checkpoint] = []
         self._first_scan = True
         self._newest = 0
         self.slots: dict[str, Slot] = {}
         self.active: dict[str, Slot] = {}
         self.retiring: list[Follower] = []
-        self.open_files = 0
+        self._descriptors = Descriptors(options.max_open)
 
     # -- what was known before ---------------------------------------------------------------------------------
 
@@ -64,16 +64,14 @@ class Roster:
             self._entrance.know(entry)
         for row in rows:
             if self._entrance.knows(row.hour, row.prefix):
-                self._rows.setdefault(row.hour, []).append(row)
+                self._remembered.add(row)
 
     def first_scan_done(self) -> None:
         """Hours that the local state was not done with and that have no file any more are lost, and said to be once."""
         self._first_scan = False
-        hours = {slot.hour for slot in self.slots.values()}
-        for row in (row for rows in self._rows.values() for row in rows):
-            if row.hour not in hours and not row.compression and row.size > row.offset:
-                self._lost(row.path, row.size - row.offset, "it was deleted while tailrace was not running")
-                self._other_rows.append(replace(row, size=row.offset))
+        for row in self._remembered.gone({slot.hour for slot in self.slots.values()}):
+            self._lost(row.path, row.size - row.offset, "it was deleted while tailrace was not running")
+            self._other_rows.append(written_off(row))
 
     # -- what a scan saw ---------------------------------------------------------------------------------------
 
@@ -138,47 +136,23 @@ class Roster:
         unopened = [slot for slot in self.active.values() if any(held.reader is None for held in slot.queue)]
         unopened.sort(key=lambda slot: slot.hour)
         for slot in [slot for slot in unopened if slot.hour == self._newest] + unopened:
-            if self.open_files >= self._limit(slot.hour):
-                continue
             for held in slot.queue:
-                if held.reader is None and held.worth_trying:
-                    self._open(held)
+                if held.reader is None and held.worth_trying and self._left(slot.hour):
+                    self._descriptors.hold(held)
 
     def _new_slot(self, file: SourceFile) -> Slot:
         slot = self.slots[plain_path(file.path)] = Slot(plain_path(file.path), file.hour)
         if file.hour > self._newest:
             self._stats.rollovers += self._newest > 0 and not self._first_scan
             self._newest = file.hour
-        on_disk = (file.device, file.inode, file.size, file.mtime_ns)
-        for row in self._rows.get(file.hour, ()):
-            if row.finished and (row.device, row.inode, row.size, row.mtime_ns) == on_disk:
-                slot.sealed = file
+        if self._remembered.is_finished(file):
+            slot.sealed = file
         return slot
 
     def _hold(self, slot: Slot, file: SourceFile) -> None:
         slot.queue.append(Held(file, None))
         slot.sealed = None
         self.active[slot.key] = slot
-
-    def _limit(self, hour: int) -> int:
-        return self._options.max_open + (_HEAD_ROOM if hour == self._newest else 0)
-
-    def _open(self, held: Held) -> bool:
-        try:
-            held.reader = open_reader(held.file.path, held.file.compression)
-        except FileNotFoundError:
-            pass  # the next scan says so
-        except UnreadableFile as error:
-            log.warning("file_skipped", path=held.file.path, why=str(error))
-        except OSError as error:
-            log.error(
-                "file_unreadable", path=held.file.path, why=error.strerror, meaning="its lines are not stored yet"
-            )
-        if held.reader is None:
-            held.tried = (held.file.size, held.file.mtime_ns)
-            return False
-        self.open_files += 1
-        return True
 
     # -- entering ----------------------------------------------------------------------------------------------
 
@@ -193,19 +167,22 @@ class Roster:
             ready.insert(0, ready.pop())
         for slot in ready:
             held = slot.queue[0]
-            if held.reader is None and not (self._room(slot.hour) and self._open(held)):
+            if held.reader is None and not (self._room(slot.hour) and self._descriptors.hold(held)):
                 continue
             if await self._enter(slot, held, now):
                 return True
         return False
 
+    def _left(self, hour: int) -> bool:
+        return self._descriptors.left(newest=hour == self._newest)
+
     def _room(self, hour: int) -> bool:
         """Whether one more descriptor may be opened; an idle file is sealed for it if need be, which loses nothing."""
-        if self.open_files >= self._limit(hour):
+        if not self._left(hour):
             idle = [slot for slot in self.active.values() if slot.follower and slot.follower.idle and not slot.queue]
             if idle:
                 self._seal(min(idle, key=lambda slot: slot.hour))
-        return self.open_files < self._limit(hour)
+        return self._left(hour)
 
     async def _enter(self, slot: Slot, held: Held, now: float) -> bool:
         reader = held.reader
@@ -217,12 +194,13 @@ class Roster:
                 self._headless(slot, held)
                 return False
             if slot.follower is not None:
+                former = slot.follower.tailer.reader
                 continues = self._entrance.continues(slot.follower, reader, head)
-                if continues is None:
-                    return False
                 if continues:
-                    self._continued(slot, held)
-                    return True
+                    self._descriptors.close(former)
+                    self._continued(slot, slot.follower, held)
+                if continues is not False:
+                    return bool(continues)
                 self._retire(slot, slot.follower)
             busy = {follower.life.prefix for follower in self.retiring if follower.tracker.in_flight}
             follower = await self._entrance.follow(held.file, reader, head, busy)
@@ -243,14 +221,11 @@ class Roster:
             follower.note_size(size, now)
         return True
 
-    def _continued(self, slot: Slot, held: Held) -> None:
-        follower = slot.follower
-        assert follower is not None
+    def _continued(self, slot: Slot, follower: Follower, held: Held) -> None:
         log.info("file_continues", path=held.file.path, before=follower.file.path, offset=int(follower.tailer.offset))
         follower.file = held.file
         follower.dirty = follower.unsaved = True
-        slot.queue.remove(held)
-        self.open_files -= 1
+        slot.queue.remove(held)  # its descriptor is the follower's now
 
     def _headless(self, slot: Slot, held: Held) -> None:
         """No complete line yet: it waits, unless it is gone or another file has taken its place."""
@@ -269,8 +244,7 @@ class Roster:
     def _drop(self, slot: Slot, held: Held) -> None:
         slot.queue.remove(held)
         if held.reader is not None:
-            held.reader.close()
-            self.open_files -= 1
+            self._descriptors.close(held.reader)
 
     # -- leaving -----------------------------------------------------------------------------------------------
 
@@ -331,8 +305,7 @@ class Roster:
         self._entrance.know(
             Known(life=follower.life, offset=tailer.offset, guard=tailer.guard_digest(), counts=follower.totals)
         )
-        tailer.close()
-        self.open_files -= 1
+        self._descriptors.close(tailer.reader)
         self.retiring.append(follower)
         self._tidy(slot)
 
@@ -350,6 +323,10 @@ class Roster:
             )
 
     # -- for the pipeline --------------------------------------------------------------------------------------
+
+    @property
+    def open_files(self) -> int:
+        return self._descriptors.open
 
     def followers(self) -> list[Follower]:
         return [slot.follower for slot in self.active.values() if slot.follower is not None]

@@ -1,0 +1,234 @@
+"""The loop of one source: choose a file, read a span, put it in flight, settle it.
+
+    enter a file that waits -> choose -> read -> [encode -> write -> settle] each span a task of its own
+
+Nothing is read that is not admitted (`workers.Budget`): when MongoDB is slow or gone this loop stands, nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+import structlog
+
+from tailrace.errors import FileRewritten
+from tailrace.identity import ID_SIZE
+from tailrace.ingest.codec.codec import Codec
+from tailrace.ingest.files.reading import UnreadableFile
+from tailrace.ingest.lives.follower import Follower
+from tailrace.ingest.lives.roster import Roster
+from tailrace.ingest.lives.schedule import choose
+from tailrace.ingest.mongo.writer import Writer
+from tailrace.ingest.stats import SourceStats
+from tailrace.ingest.workers import Budget
+from tailrace.model import Chunk, Encoded, LongLine, Outcome
+
+CHUNK = 1 << 20
+"""Bytes that one span holds at most, unless one line is longer. Large enough that a span's fixed cost (a round trip) is
+small beside its content, small enough that four of them do not hold the loop up."""
+
+_SMALL = 64 * 1024  # bytes that are read and encoded in the loop: a thread would cost more than it frees
+_SPACING = 0.010  # seconds between two spans of a file that has little to read: a hundred writes a second at most
+_DOCUMENT_ID = slice(9, 9 + ID_SIZE)  # of a BSON document whose first element is `_id`
+
+
+class Feeder:
+    """Reads what the roster has and sees it settled. `run` is ended by cancelling it, then `drain`.
+
+    `work`: set by whoever changes something that may be read. `caught_up`: set when there was nothing to read and
+    nothing in flight. `failure`: its exception is the first that a span ended with; nothing else ends it.
+    """
+
+    def __init__(
+        self, roster: Roster, codec: Codec, writer: Writer, budget: Budget, stats: SourceStats, *, max_line_bytes: int
+    ) -> None:
+        self._roster = roster
+        self._codec = codec
+        self._writer = writer
+        self._budget = budget
+        self._stats = stats
+        self._max_line_bytes = max_line_bytes
+        self._clock: Callable[[], float] = time.monotonic
+        self._spans: set[asyncio.Task[None]] = set()
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="tailrace")
+        self._log = structlog.get_logger("tailrace")
+        self.work = asyncio.Event()
+        self.caught_up = asyncio.Event()
+        self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> None:
+        """The loop: enter a file that waits, read a span of the file whose turn it is, put it in flight."""
+        turn = 0
+        while True:
+            self.work.clear()
+            entered = self._roster.waiting and await self._roster.enter_next(self._clock())
+            now = self._clock()
+            follower = choose((f for f in self._roster.followers() if f.not_before <= now), turn)
+            if follower is not None:
+                turn += 1
+                await self._read_span(follower)
+            elif not entered:
+                await self._wait_for_work(now)
+
+    async def _wait_for_work(self, now: float) -> None:
+        """Until something changes, or a file that was read a moment ago may be read again."""
+        later = [follower.not_before for follower in self._roster.followers() if follower.dirty]
+        if not later and not self._spans:
+            if not self._stats.live:
+                self._log.info("live", meaning="everything that was there is stored; new lines are stored as they come")
+            self._stats.live = True
+            self.caught_up.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(later) - now if later else None):
+                await self.work.wait()
+
+    async def _read_span(self, follower: Follower) -> None:
+        await self._budget.room(CHUNK)
+        self._budget.take(CHUNK)
+        size = CHUNK
+        try:
+            piece = await self._next_piece(follower)
+            if piece is not None:
+                self._budget.give_back(size)
+                size = piece.span.size if isinstance(piece, Chunk) else CHUNK  # a long line is never held whole
+                self._budget.take(size)
+        except FileRewritten:
+            self._roster.rewritten(follower)
+            piece = None
+        except (UnreadableFile, OSError) as error:
+            self._roster.unreadable(follower, error)
+            piece = None
+        else:
+            if piece is None:
+                self._roster.at_end(follower)
+        if piece is None:
+            self._budget.give_back(size)
+            return
+        if piece.span.size < _SMALL:
+            follower.not_before = self._clock() + _SPACING
+        follower.begin(piece)
+        lines = piece.data.count(b"\n") if isinstance(piece, Chunk) else 1
+        self._stats.read(lines, piece.span.size)
+        self._stats.file = follower.file.path
+        self._start(self._settle(follower, piece, lines), size)
+
+    async def _next_piece(self, follower: Follower) -> Chunk | LongLine | None:
+        # Before the read: a hint that comes meanwhile sets it again. HAZARD: a follower that is neither dirty nor being
+        # read looks idle, and its file could be sealed, and closed, under the thread that reads it.
+        follower.dirty, follower.reading = False, True
+        tailer, limit = follower.tailer, self._max_line_bytes
+        try:
+            if not follower.file.compression and tailer.backlog_bytes < _SMALL:
+                piece = tailer.next_chunk(CHUNK, limit)
+            else:
+                piece = await self._in_thread(lambda: tailer.next_chunk(CHUNK, limit))
+        finally:
+            follower.reading = False
+        if piece is not None:
+            follower.dirty = True
+        return piece
+
+    async def _in_thread(self, work: Callable[[], Any]) -> Any:
+        """HAZARD: a cancelled caller leaves the thread running; `drain` waits for it before descriptors are closed."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    # -- a span in flight --------------------------------------------------------------------------------------
+
+    def _start(self, work: Coroutine[Any, Any, None], size: int) -> None:
+        task = asyncio.create_task(work)
+        self._spans.add(task)
+        task.add_done_callback(lambda done: self._ended(done, size))
+
+    def _ended(self, task: asyncio.Task[None], size: int) -> None:
+        self._spans.discard(task)
+        self._budget.give_back(size)
+        self.work.set()
+        if not task.cancelled() and (error := task.exception()) is not None and not self.failure.done():
+            self.failure.set_exception(error)
+
+    async def _settle(self, follower: Follower, piece: Chunk | LongLine, lines: int) -> None:
+        """Encode, write, settle: returns when everything of the span is durable. Raises RuntimeFailure."""
+        if isinstance(piece, LongLine):
+            outcome = await self._settle_long_line(piece)
+            entries = outcome.entries
+        else:
+            encoded = await self._encode(piece)
+            outcome = await self._writer.write(piece, encoded, compare_first=_compare_first(follower, encoded))
+            entries = encoded.entries
+            follower.replaying = outcome.duplicates * 2 > entries
+        follower.settle(piece.span, outcome)
+        self._stats.settled(lines, piece.span.size, entries, outcome)
+
+    async def _settle_long_line(self, piece: LongLine) -> Outcome:
+        try:
+            return await self._writer.write_long_line(piece)
+        except (OSError, FileRewritten) as error:
+            self._stats.lost_bytes += piece.span.size
+            self._log.error(
+                "bytes_lost",
+                path=piece.span.life.path,
+                bytes=piece.span.size,
+                why=str(error),
+                meaning="a line over max_line_bytes was cut or rewritten while it was being kept aside",
+            )
+            return Outcome(lines=1)
+
+    async def _encode(self, chunk: Chunk) -> Encoded:
+        span = chunk.span
+        if len(chunk.data) <= _SMALL:
+            return self._codec.encode(chunk.data, span.life.prefix, span.start)
+        encoded: Encoded = await self._in_thread(lambda: self._codec.encode(chunk.data, span.life.prefix, span.start))
+        return encoded
+
+    async def take_rests(self) -> None:
+        """`--once`: an unterminated rest that is a whole entry is stored; no checkpoint covers it, so the newline that
+        comes later changes nothing. Others are reported."""
+        for follower in self._roster.followers():
+            chunk = follower.tailer.take_rest(self._max_line_bytes)
+            if chunk is not None:
+                encoded = self._codec.encode(chunk.data, chunk.span.life.prefix, chunk.span.start)
+                if encoded.documents and not encoded.rejects:
+                    outcome = await self._writer.write(chunk, encoded, compare_first=True)
+                    self._stats.read(1, 0)
+                    self._stats.settled(1, 0, encoded.entries, outcome)
+                    continue
+            if chunk is not None or follower.tailer.torn:
+                size = len(chunk.data) if chunk is not None else follower.tailer.torn
+                self._log.warning("torn_rest", path=follower.file.path, bytes=size, meaning="waits for its newline")
+        for path in self._roster.headless():
+            self._log.warning("torn_rest", path=path, meaning="its first line waits for its newline")
+
+    # -- the end -----------------------------------------------------------------------------------------------
+
+    async def drain(self, grace: float) -> int:
+        """Wait for what is in flight, at most `grace` seconds; the number of spans that were abandoned.
+
+        Whatever happens meanwhile, no thread of ours runs and no span is in flight when this ends.
+        """
+        try:
+            if self._spans:
+                await asyncio.wait(self._spans, timeout=grace)
+            left = [task for task in self._spans if not task.done()]
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+            return len(left)
+        finally:
+            for task in self._spans:
+                task.cancel()
+            self._threads.shutdown(wait=True)
+            if self.failure.done():
+                self.failure.exception()  # seen: `run` raised it, or a restart meets it again
+
+
+def _compare_first(follower: Follower, encoded: Encoded) -> bool:
+    """Whether these documents are likely to be stored already."""
+    if follower.replaying or not encoded.documents:
+        return follower.replaying
+    up_to = follower.known_up_to
+    return up_to is not None and encoded.documents[0][_DOCUMENT_ID] <= up_to
