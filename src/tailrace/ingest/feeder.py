@@ -53,6 +53,8 @@ class Feeder:
         self._budget = budget
         self._stats = stats
         self._max_line_bytes = max_line_bytes
+        limits = budget.limits
+        self._chunk = max(_SMALL, min(CHUNK, limits.size // limits.spans))  # so that all workers fit the budget
         self._clock: Callable[[], float] = time.monotonic
         self._spans: set[asyncio.Task[None]] = set()
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="tailrace")
@@ -88,14 +90,14 @@ class Feeder:
                 await self.work.wait()
 
     async def _read_span(self, follower: Follower) -> None:
-        await self._budget.room(CHUNK)
-        self._budget.take(CHUNK)
-        size = CHUNK
+        await self._budget.room(self._chunk)
+        self._budget.take(self._chunk)
+        size = self._chunk
         try:
             piece = await self._next_piece(follower)
             if piece is not None:
                 self._budget.give_back(size)
-                size = piece.span.size if isinstance(piece, Chunk) else CHUNK  # a long line is never held whole
+                size = piece.span.size if isinstance(piece, Chunk) else self._chunk  # a long line is never held whole
                 self._budget.take(size)
         except FileRewritten:
             self._roster.rewritten(follower)
@@ -124,9 +126,9 @@ class Feeder:
         tailer, limit = follower.tailer, self._max_line_bytes
         try:
             if not follower.file.compression and tailer.backlog_bytes < _SMALL:
-                piece = tailer.next_chunk(CHUNK, limit)
+                piece = tailer.next_chunk(self._chunk, limit)
             else:
-                piece = await self._in_thread(lambda: tailer.next_chunk(CHUNK, limit))
+                piece = await self._in_thread(lambda: tailer.next_chunk(self._chunk, limit))
         finally:
             follower.reading = False
         if piece is not None:

@@ -34,6 +34,7 @@ from tailrace.ingest.lives.roster import Roster
 from tailrace.ingest.mongo.ledger import RENEW_INTERVAL
 from tailrace.ingest.stats import SourceStats
 from tailrace.model import StartAt
+from tailrace.words import duration_words, size_words
 
 _LOOK_SPACING = 0.005  # seconds in which hints are gathered
 _CATCH_UP_RATE = 20e6  # bytes a second, for a first guess of how long catching up takes
@@ -139,7 +140,9 @@ class Pipeline:
         self._roster.first_scan_done()
         files, size = self._roster.backlog()
         if size:
-            self._log.info("catching_up", files=files, bytes=size, about_s=max(1, round(size / _CATCH_UP_RATE)))
+            seconds = max(1, round(size / _CATCH_UP_RATE))
+            what = f"{files} file{'s' * (files != 1)}, {size_words(size)}, about {duration_words(seconds)}"
+            self._log.info("catching_up", what=what, files=files, bytes=size, about_s=seconds)
         return True
 
     async def _skip(self, scan: Scan) -> None:

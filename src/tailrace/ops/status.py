@@ -22,7 +22,7 @@ from tailrace import __version__
 from tailrace.errors import Verdict
 from tailrace.model import Outcome, Reason
 from tailrace.ops.logs import redact
-from tailrace.ops.words import duration_words
+from tailrace.words import duration_words
 
 FORMAT = 1
 """Version of the JSON of `/status` and `/readyz`: a field that changes its meaning or goes away makes it 2."""

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.text import Text
 
-from tailrace.ops.words import duration_words, size_words
+from tailrace.words import duration_words, size_words
 
 HISTORY = 60
 """Seconds that the chart shows."""
