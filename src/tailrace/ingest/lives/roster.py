@@ -118,9 +118,8 @@ class Roster:
     def hint(self, paths: Iterable[str], now: float) -> bool:
         """Something happened to these files, says a notification. False when a scan must look: not all are active."""
         all_active = True
-        by_path = {slot.newest.path: slot for slot in self.active.values() if slot.newest is not None}
         for path in paths:
-            slot = by_path.get(path)
+            slot = self.active.get(plain_path(path))
             if slot is None:
                 all_active = False
             elif slot.queue:
@@ -332,8 +331,9 @@ class Roster:
         return [slot.follower for slot in self.active.values() if slot.follower is not None]
 
     def hot_paths(self) -> set[str]:
-        """Files that must be looked at on every scan."""
-        return {slot.newest.path for slot in self.active.values() if slot.newest is not None}
+        """Files that must be looked at on every scan: those that are open. A backlog that waits has its turn."""
+        hot = (slot for slot in self.active.values() if slot.follower is not None or slot.queue[-1].reader is not None)
+        return {slot.newest.path for slot in hot if slot.newest is not None}
 
     def backlog(self) -> tuple[int, int]:
         """(files with something to read, bytes on disk that are not read yet). Files not entered yet count from what
