@@ -9,11 +9,13 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
+import structlog
 import typer
 
 from tailrace import __version__
 from tailrace.commands import check, demo, rejects, run, simulate, verify
-from tailrace.errors import SettingsError, TailraceError
+from tailrace.errors import Exit, SettingsError, TailraceError
+from tailrace.ops import logs
 from tailrace.ops.logs import redact
 
 app = typer.Typer(
@@ -53,10 +55,30 @@ app.command("demo")(demo.demo)
 
 def main() -> None:
     """Entry point of the `tailrace` script."""
+    sys.argv[1:] = without_stray_secrets(sys.argv[1:])
     try:
         app()
     except TailraceError as error:
         problems = error.problems if isinstance(error, SettingsError) else [str(error)]
-        for problem in problems:
+        sys.exit(_said(problems, error.exit_code))
+    except OSError as error:  # of standard output: a full disk, a closed pipe; ours are mapped where they happen
+        sys.exit(_said([f"the output could not be written ({error.strerror or error})"], Exit.FAILURE))
+
+
+def _said(problems: list[str], code: int) -> int:
+    for problem in problems:
+        if logs.is_json():
+            structlog.get_logger("tailrace").error("ended", error=redact(problem), exit_code=code)
+        else:
             print(f"tailrace: {redact(problem)}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    return code
+
+
+def without_stray_secrets(arguments: list[str]) -> list[str]:
+    """The command line with every connection string redacted that no option takes: a usage error would echo it.
+    Pure."""
+    result = []
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        wanted = before == "--mongodb-uri" or argument.startswith("--mongodb-uri=")
+        result.append(argument if wanted else redact(argument))
+    return result

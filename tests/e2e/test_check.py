@@ -32,7 +32,7 @@ def flags(tmp_path: Path, standalone: Server, database_name: str) -> dict[str, s
 
 def command(name: str, flags: dict[str, str], **env: str) -> subprocess.CompletedProcess[str]:
     given = [word for pair in flags.items() for word in pair]
-    return tailrace(name, *given, "--http", "off", timeout=40, **env)
+    return tailrace(name, *given, "--http", "off", "--log-format", "text", timeout=40, **env)
 
 
 def refused(done: subprocess.CompletedProcess[str], *words: str) -> str:

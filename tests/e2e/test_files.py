@@ -219,3 +219,29 @@ def test_two_files_are_drained_while_the_head_stays_live(place: Place) -> None:
         until(lambda: place.trades.count_documents({}) == 6 * 8000 + 2)
         run.stop()
     assert behind < 6 * 8000, "the head did not wait for the backlog"
+
+
+def test_once_names_a_life_after_a_whole_line_only(place: Place) -> None:
+    """A first line that is still being written is reported and not stored; a whole one without its newline is, and
+    stays the same document when the newline comes."""
+    place.append("20250310/8", LINES[0][:80])
+    place.append("20250310/9", LINES[1].rstrip(b"\n"))
+    events = place.once()
+    assert [Path(each["path"]).name for each in events if each["event"] == "torn_rest"] == ["8"]
+    assert place.holds(LINES[1])
+    place.append("20250310/8", LINES[0][80:])
+    place.append("20250310/9", b"\n" + LINES[2])
+    place.once()
+    assert place.holds(*LINES[:3])
+
+
+def test_rejects_are_said(place: Place) -> None:
+    """A line that is kept aside is a warning with its reason, once a minute at most."""
+    place.append("20250310/9", LINES[0] + b"not json\n" + LINES[1])
+    with Run(*place.flags) as run:
+        event = run.wait_for("kept_aside")
+        place.append("20250310/9", b"again not\n" + LINES[2])
+        until(lambda: place.holds(*LINES[:3]))
+        run.stop()
+    assert (event["level"], event["reasons"]) == ("warning", {"json": 1})
+    assert len(run.named("kept_aside")) == 1

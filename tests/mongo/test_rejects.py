@@ -178,3 +178,12 @@ async def test_many_rejects_of_one_span(standalone: Server, database_name: str) 
     async with bench(standalone.uri, database_name) as it:
         await write_rejects(it, *[a_reject(b"line %d" % n, start=20 * n) for n in range(2500)])
         assert [head.start for head in await all_heads(it)] == [20 * n for n in range(2500)]
+
+
+async def test_a_server_that_shuts_down_does_not_end_us(standalone: Server, database_name: str) -> None:
+    """A reply that the write concern was not met because the server is going: tried again, and kept."""
+    async with bench(standalone.uri, database_name) as it:
+        error = {"code": 91, "errmsg": "Replication is being shut down"}
+        with standalone.failing("update", times=2, writeConcernError=error):
+            await write_rejects(it, a_reject(b"bad"))
+        assert len(await it.heads()) == 1

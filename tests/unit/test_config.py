@@ -188,8 +188,20 @@ def test_what_tells_sources_apart_is_not_overridden(tmp_path: Path) -> None:
         "remove one of the two."
     )
     one = write(tmp_path / "1.toml", '[[sources]]\nroot = "/data"\nstream = "node_trades"\n')
-    (source,) = load({"stream": "node_fills"}, FINE, one).settings.sources
-    assert (source.stream, source.root) == ("node_fills", Path("/data/node_trades"))
+    (source,) = load({"stream": "node_fills", "root": "/data"}, FINE, one).settings.sources
+    assert (source.stream, source.root) == ("node_fills", Path("/data"))
+
+
+def test_a_root_that_leads_to_another_stream(tmp_path: Path) -> None:
+    """Root and stream that contradict each other: a problem, for the whole stream would end in the rejects."""
+    given = {"root": "/data/node_trades/hourly", "stream": "node_fills"}
+    (sentence,) = problems({**HOME, "TAILRACE_MONGODB_URI": URI}, given)
+    assert sentence == (
+        'root = "/data/node_trades/hourly" (from --root) leads to the stream node_trades, and stream = node_fills '
+        "(from --stream) is set: make them agree."
+    )
+    (source,) = load({"root": "/data/node_trades", "stream": "node_trades"}, FINE, None).settings.sources
+    assert source.stream == "node_trades"
 
 
 def test_sources_in_each_others_way(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,14 @@ from tailrace import identity
 from tailrace.errors import FileRewritten
 from tailrace.ingest.files.discovery import Discovery
 from tailrace.ingest.files.names import HourlyTree
+from tailrace.ingest.lives.descriptors import Descriptors
 from tailrace.ingest.lives.entrance import Entrance, Name
 from tailrace.ingest.lives.follower import Follower
 from tailrace.ingest.lives.roster import Roster, RosterOptions
+from tailrace.ingest.lives.slots import Held
 from tailrace.ingest.mongo.ledger import life_of
 from tailrace.ingest.stats import SourceStats
-from tailrace.model import Chunk, Life, Offset, Outcome, Span
+from tailrace.model import Chunk, Compression, Life, Offset, Outcome, SourceFile, Span
 
 LIMIT = 1 << 20
 
@@ -82,7 +85,7 @@ class Scene:
             self.roster.gone(file)
         for file in (*scan.appeared, *scan.changed):
             self.roster.seen(file, self.now)
-        self.roster.hold()
+        self.roster.hold(self.now)
         if self.now == 1.0:
             self.roster.first_scan_done()
 
@@ -388,3 +391,62 @@ async def test_a_file_is_not_sealed_under_its_reader(scene: Scene) -> None:
     older.reading = False
     scene.roster.seal_idle(scene.now + 301)
     assert older not in scene.roster.followers()
+
+
+async def test_what_is_noticed_during_a_read_is_not_forgotten(scene: Scene) -> None:
+    """The read found no newline, and the rest came before its result did: the file still has work."""
+    scene.write("20250310/9", lines(1))
+    await scene.turn()
+    (follower,) = scene.roster.followers()
+    assert not follower.dirty
+    path = scene.write("20250310/9", lines(2))
+    scene.roster.hint([str(path)], scene.now)  # noticed while a thread was reading
+    scene.roster.at_end(follower)  # the thread's result: nothing there yet
+    assert follower.dirty
+
+
+async def test_a_complete_archive_with_other_bytes_is_the_next_life(scene: Scene) -> None:
+    """Longer than what was read and different below it: not an archive in the making, but another content."""
+    path = scene.write("20250310/9", lines(1, 2, 3))
+    await scene.turn()
+    path.unlink()
+    data = lines(1, *range(50, 50000))
+    scene.file("20250310/9.gz").write_bytes(gzip.compress(data))
+    await scene.turn()
+    assert scene.by_life() == [lines(1, 2, 3), data]
+
+
+async def test_files_without_a_line_do_not_hold_the_descriptors(tmp_path: Path) -> None:
+    """Empty hours, more than descriptors: the hours after them are read, and an empty one when it gets its line."""
+    scene = Scene(tmp_path, max_open=4)
+    for hour in range(8):
+        scene.write(f"20250310/{hour}", b"")
+    for hour in range(8, 14):
+        scene.write(f"20250310/{hour}", lines(hour))
+    for _ in range(3):
+        await scene.turn()
+    assert sorted(scene.by_life()) == sorted(lines(hour) for hour in range(8, 14))
+    scene.write("20250310/3", lines(3))
+    await scene.turn()
+    assert lines(3) in scene.by_life()
+
+
+def test_a_file_that_could_not_be_opened_is_tried_again(tmp_path: Path) -> None:
+    """A failed opening is repeated after a minute, without the file having changed, and said once."""
+    descriptors = Descriptors(4)
+    file = SourceFile(
+        path=str(tmp_path / "9"), hour=0, compression=Compression.NONE, device=0, inode=0, size=0, mtime_ns=0
+    )
+    held = Held(file, None)
+    os.mkfifo(file.path)
+    with capture_logs() as logs:
+        assert not descriptors.hold(held, 1.0)
+        assert not descriptors.hold(held, 62.0)
+    assert [each["event"] for each in logs] == ["file_skipped"]
+    Path(file.path).unlink()
+    Path(file.path).write_bytes(b"")
+    assert not descriptors.hold(held, 100.0), "not before a minute has passed"
+    assert descriptors.hold(held, 123.0)
+    assert held.reader is not None
+    descriptors.close(held.reader)
+    assert descriptors.open == 0

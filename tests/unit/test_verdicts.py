@@ -145,3 +145,19 @@ def test_a_description_is_short_and_holds_no_document(error: Any, text: str) -> 
     assert text in said
     assert "SECRET" not in said
     assert len(said) <= 300
+
+
+@pytest.mark.parametrize(
+    ("details", "expected"),
+    [
+        ({"writeConcernErrors": [{"code": 91}]}, Verdict.RETRY),
+        ({"writeConcernErrors": [{"code": 64}], "writeErrors": [{"code": 121}]}, Verdict.RETRY),
+        ({"writeErrors": [{"code": 112}, {"code": 91}]}, Verdict.RETRY),
+        ({"writeErrors": [{"code": 112}, {"code": 121}]}, Verdict.REJECT),
+        ({"writeErrors": [{"code": 13}]}, Verdict.OPERATOR),
+        ({}, Verdict.REJECT),
+    ],
+)
+def test_a_bulk_reply_is_judged_by_what_is_in_it(details: dict[str, Any], expected: Verdict) -> None:
+    """A bulk write's own code says nothing: its write-concern errors are retried, its write errors judged each."""
+    assert verdict(errors.BulkWriteError(details)) is expected

@@ -19,7 +19,6 @@ from tailrace.errors import ConfigurationError, Exit, SettingsChanged
 from tailrace.ingest.files.discovery import Discovery
 from tailrace.ingest.files.names import locate
 from tailrace.ingest.files.reading import open_reader
-from tailrace.ingest.files.tailer import read_head
 from tailrace.ingest.instance import make_codec, server_options
 from tailrace.ingest.mongo.connection import Client, Handles
 from tailrace.ingest.mongo.ledger_documents import (
@@ -32,6 +31,7 @@ from tailrace.ingest.mongo.server import ServerFacts, connect, handles, inspect
 from tailrace.model import SourceFile, StartAt
 from tailrace.words import size_words
 
+_SAMPLE_BYTES = 64 << 20  # of a first line; a block of 20 MB was reported
 _SAMPLE_TRIES = 3  # newest files looked at for a first line: the newest may be empty still
 
 
@@ -84,7 +84,11 @@ def _files(source: SourceSettings, findings: list[Finding]) -> Iterator[SourceFi
     if tree is None:
         findings.append(Finding("root", f"no {source.stream} below {source.root} yet: run would wait for it"))
         return
-    files = sorted(Discovery(tree).scan(0.0, full=True).files.values(), key=lambda file: file.hour)
+    scan = Discovery(tree).scan(0.0, full=True)
+    if not scan.present:
+        findings.append(Finding("root", f"{tree.hourly} cannot be listed: give this user the right to read it", True))
+        return
+    files = sorted(scan.files.values(), key=lambda file: file.hour)
     size = sum(file.size for file in files)
     findings.append(Finding("root", f"{tree.hourly}: {len(files)} hour files, {size_words(size)}"))
     _sample(source, files, findings)
@@ -97,21 +101,23 @@ def _sample(source: SourceSettings, files: list[SourceFile], findings: list[Find
     for file in files[: -_SAMPLE_TRIES - 1 : -1]:
         try:
             reader = open_reader(file.path, file.compression)
-            head = read_head(reader)
+            line, newline, _ = reader.read_at(0, _SAMPLE_BYTES).lstrip().partition(b"\n")
             reader.close()
         except Exception as error:  # noqa: BLE001  whatever this one file is, run skips it and goes on
             findings.append(Finding("sample", f"{file.path} cannot be read ({error}): run would go on with the others"))
             return
-        if head is None:
-            continue
-        encoded = codec.encode(head.lstrip().rpartition(b"\n")[2], bytes(7), 0)
+        if not newline:
+            continue  # no complete line yet
+        encoded = codec.encode(line, bytes(7), 0)
         if encoded.rejects:
             first = encoded.rejects[0]
             findings.append(
                 Finding("sample", f"the first line of {file.path} would be kept aside: {first.reason}, {first.detail}")
             )
         else:
-            findings.append(Finding("sample", f"the first line of {file.path} is {len(encoded.documents)} entries"))
+            findings.append(
+                Finding("sample", f"the first line of {file.path} is fine: entries {len(encoded.documents)}")
+            )
         return
 
 
@@ -157,12 +163,14 @@ async def _ledger(source: SourceSettings, files: list[SourceFile], facts: Server
         raise SettingsChanged(settings_sentence(source.namespace, changed, stored, ours))
     subject = source.namespace
     if registered is not None and registered.get("state") == "started":
-        return Finding(
-            subject,
-            f"{facts.documents} documents of {lives} files known from source {source.source}: run would continue",
-        )
+        known = f"{facts.documents:,} documents there, {lives:,} files known from source {source.source}"
+        return Finding(subject, f"{known}: run would continue")
+    if facts.documents and not lives:
+        unexplained = f"; {facts.documents:,} documents are there that no ledger explains"
+    else:
+        unexplained = ""
     size = size_words(sum(file.size for file in files))
-    created = "" if facts.exists else "; the collection would be created"
+    created = unexplained if facts.exists else "; the collection would be created"
     if source.start_at is StartAt.END:
         return Finding(subject, f"first start: run would skip the {size} that are there (start_at = end){created}")
     return Finding(subject, f"first start: run would catch up with {len(files)} files, {size}{created}")

@@ -61,9 +61,10 @@ def verify(
     """
     loaded = settle_settings(flags, config)
     chosen = choose(loaded.settings, hours or [], _duration(last))
+    everything = not hours and last is None
     showing: AbstractContextManager[Listener] = nullcontext(_silent) if as_json else verify_view.progress_bar()
     with showing as listener:
-        reports = asyncio.run(_verify(loaded.settings, chosen, deep=deep, on_progress=listener))
+        reports = asyncio.run(_verify(loaded.settings, chosen, deep=deep, everything=everything, on_progress=listener))
     verify_view.print_json(reports) if as_json else verify_view.print_report(reports)
     if not all(report.proven for report in reports):
         raise typer.Exit(Exit.DIFFERENCE)
@@ -93,6 +94,7 @@ async def verify_sources(
     deep: bool = True,
     on_progress: Listener = lambda _: None,
     patience: Patience | None = None,
+    everything: bool = False,
 ) -> list[VerifyReport]:
     """For a process that has a client already, such as the demo: `choose` the files, then this. Reads only."""
     options = RetryOptions(timeout=settings.write_timeout, cap=settings.retry_max_delay)
@@ -103,6 +105,7 @@ async def verify_sources(
             files,
             on_progress=on_progress,
             patience=patience,
+            everything=everything,
         )
         for source, files in chosen
     ]
@@ -133,10 +136,13 @@ async def _verify(
     chosen: list[tuple[SourceSettings, list[SourceFile]]],
     *,
     deep: bool,
+    everything: bool,
     on_progress: Listener,
 ) -> list[VerifyReport]:
     async with reach(settings, settings.sources[0]) as (client, uri):
-        return await verify_sources(settings, chosen, client, uri, deep=deep, on_progress=on_progress)
+        return await verify_sources(
+            settings, chosen, client, uri, deep=deep, on_progress=on_progress, everything=everything
+        )
 
 
 def _silent(_: Progress) -> None:

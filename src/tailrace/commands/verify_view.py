@@ -117,10 +117,15 @@ def total_line(reports: Sequence[VerifyReport]) -> str:
     entries = _count(totals.entries, "entry", "entries")
     stored = "stored and equal" if deep else "stored (contents not compared)"
     verdict = "proven" if proven else f"NOT proven ({_count(unproven, 'file', 'files')})"
+    if not totals.files:
+        verdict = "nothing was verified"
     words = [
         f"{entries} in {_count(totals.files, 'file', 'files')}: {totals.equal:,} {stored}, {totals.kept:,} kept aside",
         f"missing {totals.missing:,}, different {totals.different:,}, extra {totals.extra:,}: {verdict}",
     ]
+    fileless = sum(report.fileless for report in reports)
+    if fileless:
+        words.append(f"{_count(fileless, 'hour', 'hours')} of the ledger without a file, about which nothing is said")
     if totals.gone:
         words.append(f"{_count(totals.gone, 'file', 'files')} vanished meanwhile")
     if totals.skipped:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from tailrace.config import checks, credentials
 from tailrace.config.merge import Layer, Merged, Value, merge
-from tailrace.config.paths import absolute, default_state_dir, stream_below
+from tailrace.config.paths import absolute, contradicts, default_state_dir, stream_below
 from tailrace.config.rules import FilePath
 from tailrace.config.settings import KEYS, CodecChoice, Settings
 from tailrace.config.sources import SourceSettings, family_of
@@ -165,6 +165,8 @@ def _with_derived(layer: Layer, report: _Report) -> Layer:
         stream = _stream_of_root(root, report)
         if stream is not None:
             result["stream"] = stream
+    elif "stream" in layer and root is not None:
+        _refuse_contradiction(root, layer["stream"], report)
     elif "stream" not in layer and collection is not None:
         result["stream"] = Value(collection.given, "the name of the collection", collection.base)
     stream = result.get("stream")
@@ -181,6 +183,20 @@ def _parsed(name: str, value: Value) -> Any:
         return KEYS[name].rule.parse(value.given)
     except ValueError:
         return None
+
+
+def _refuse_contradiction(root: Value, stream: Value, report: _Report) -> None:
+    """HAZARD: a whole stream read by another's schema would end in the rejects."""
+    try:
+        path = FilePath().parse(root.given)
+    except ValueError:
+        return  # validation says so
+    named = contradicts(path, str(stream.given))
+    if named is not None:
+        reason = (
+            f"leads to the stream {named}, and stream = {stream.given} (from {stream.where}) is set: make them agree"
+        )
+        report.problems.append(_sentence("root", root, reason))
 
 
 def _stream_of_root(root: Value, report: _Report) -> Value | None:

@@ -61,6 +61,19 @@ def stream_below(root: Path) -> str:
     raise ValueError(f"is a data directory; set stream, too, to one of those in it: {either(seen[:20])}")
 
 
+def contradicts(root: Path, stream: str) -> str | None:
+    """The stream that `root` leads to by its own name, when that is another one than `stream`."""
+    directory = root.parent if root.name == HOURLY else root
+    named = directory.name
+    if (
+        named == stream
+        or family_of(stream) not in KNOWN_FAMILIES
+        or (family_of(named) not in KNOWN_FAMILIES and root.name != HOURLY)
+    ):
+        return None
+    return None if (directory / stream).is_dir() else named
+
+
 def _is_stream(directory: Path) -> bool:
     return family_of(directory.name) in KNOWN_FAMILIES or (directory / HOURLY).is_dir()
 

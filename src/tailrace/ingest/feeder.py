@@ -14,19 +14,20 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-import structlog
+from structlog.typing import FilteringBoundLogger
 
 from tailrace.errors import FileRewritten
-from tailrace.identity import ID_SIZE
+from tailrace.identity import ID_SIZE, PREFIX_SIZE, head_of
 from tailrace.ingest.codec.codec import Codec
 from tailrace.ingest.files.reading import UnreadableFile
 from tailrace.ingest.lives.follower import Follower
 from tailrace.ingest.lives.roster import Roster
 from tailrace.ingest.lives.schedule import choose
+from tailrace.ingest.lives.slots import Held
 from tailrace.ingest.mongo.writer import Writer
 from tailrace.ingest.stats import SourceStats
 from tailrace.ingest.workers import Budget
-from tailrace.model import Chunk, Encoded, LongLine, Outcome
+from tailrace.model import Chunk, Encoded, LongLine, Offset, Outcome, Reason, Span
 
 CHUNK = 1 << 20
 """Bytes that one span holds at most, unless one line is longer. Large enough that a span's fixed cost (a round trip) is
@@ -34,6 +35,7 @@ small beside its content, small enough that four of them do not hold the loop up
 
 _SMALL = 64 * 1024  # bytes that are read and encoded in the loop: a thread would cost more than it frees
 _SPACING = 0.010  # seconds between two spans of a file that has little to read: a hundred writes a second at most
+_KEPT_ASIDE_INTERVAL = 60.0  # seconds between two lines about rejects
 _DOCUMENT_ID = slice(9, 9 + ID_SIZE)  # of a BSON document whose first element is `_id`
 
 
@@ -45,8 +47,18 @@ class Feeder:
     """
 
     def __init__(
-        self, roster: Roster, codec: Codec, writer: Writer, budget: Budget, stats: SourceStats, *, max_line_bytes: int
+        self,
+        roster: Roster,
+        codec: Codec,
+        writer: Writer,
+        budget: Budget,
+        stats: SourceStats,
+        log: FilteringBoundLogger,
+        *,
+        max_line_bytes: int,
+        once: bool = False,
     ) -> None:
+        """`log`: bound to the source. `once`: what is caught up with is all there will be."""
         self._roster = roster
         self._codec = codec
         self._writer = writer
@@ -58,7 +70,10 @@ class Feeder:
         self._clock: Callable[[], float] = time.monotonic
         self._spans: set[asyncio.Task[None]] = set()
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="tailrace")
-        self._log = structlog.get_logger("tailrace")
+        self._log = log
+        self._once = once
+        self._unsaid: dict[Reason, int] = {}
+        self._say_again = 0.0
         self.work = asyncio.Event()
         self.caught_up = asyncio.Event()
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -82,12 +97,18 @@ class Feeder:
         later = [follower.not_before for follower in self._roster.followers() if follower.dirty]
         if not later and not self._spans:
             if not self._stats.live:
-                self._log.info("live", meaning="everything that was there is stored; new lines are stored as they come")
+                self._say_live()
             self._stats.live = True
             self.caught_up.set()
         with suppress(TimeoutError):
             async with asyncio.timeout(min(later) - now if later else None):
                 await self.work.wait()
+
+    def _say_live(self) -> None:
+        if self._once:
+            self._log.info("caught_up")
+        else:
+            self._log.info("live", meaning="everything that was there is stored; new lines are stored as they come")
 
     async def _read_span(self, follower: Follower) -> None:
         await self._budget.room(self._chunk)
@@ -165,6 +186,25 @@ class Feeder:
             follower.replaying = outcome.duplicates * 2 > entries
         follower.settle(piece.span, outcome)
         self._stats.settled(lines, piece.span.size, entries, outcome)
+        if outcome.rejects:
+            self._kept_aside(piece.span.life.path, outcome.rejects)
+
+    def _kept_aside(self, path: str, rejects: dict[Reason, int]) -> None:
+        """Said at once, then at most once a minute: a node that changes its format must not do so unheard."""
+        for reason, count in rejects.items():
+            self._unsaid[reason] = self._unsaid.get(reason, 0) + count
+        if self._clock() < self._say_again:
+            return
+        self._say_again = self._clock() + _KEPT_ASIDE_INTERVAL
+        conflict = Reason.ID_CONFLICT in self._unsaid
+        (self._log.error if conflict else self._log.warning)(
+            "kept_aside",
+            reasons={reason.value: count for reason, count in self._unsaid.items()},
+            path=path,
+            meaning="not stored as documents; their bytes are kept, the lines around them are stored",
+            see="tailrace rejects list",
+        )
+        self._unsaid = {}
 
     async def _settle_long_line(self, piece: LongLine) -> Outcome:
         try:
@@ -191,19 +231,51 @@ class Feeder:
         """`--once`: an unterminated rest that is a whole entry is stored; no checkpoint covers it, so the newline that
         comes later changes nothing. Others are reported."""
         for follower in self._roster.followers():
+            await self._take_rest(follower)
+        for held in self._roster.headless():
+            if not await self._take_first_line(held):
+                self._torn(held.file.path, held.file.size)
+
+    async def _take_rest(self, follower: Follower) -> None:
+        try:
             chunk = follower.tailer.take_rest(self._max_line_bytes)
-            if chunk is not None:
-                encoded = self._codec.encode(chunk.data, chunk.span.life.prefix, chunk.span.start)
-                if encoded.documents and not encoded.rejects:
-                    outcome = await self._writer.write(chunk, encoded, compare_first=True)
-                    self._stats.read(1, 0)
-                    self._stats.settled(1, 0, encoded.entries, outcome)
-                    continue
-            if chunk is not None or follower.tailer.torn:
-                size = len(chunk.data) if chunk is not None else follower.tailer.torn
-                self._log.warning("torn_rest", path=follower.file.path, bytes=size, meaning="waits for its newline")
-        for path in self._roster.headless():
-            self._log.warning("torn_rest", path=path, meaning="its first line waits for its newline")
+        except (OSError, FileRewritten, UnreadableFile):
+            return  # changed under our hands: the next start reads it
+        stored = chunk is not None and await self._store_rest(chunk)
+        if not stored and follower.tailer.torn:
+            self._torn(follower.file.path, follower.tailer.torn)
+
+    async def _take_first_line(self, held: Held) -> bool:
+        """A file whose only line has no newline. HAZARD: its life is named after that line, so the line must be whole
+        before the life is entered: judged, and entered, from one read."""
+        if held.reader is None:
+            return False
+        data = held.reader.read_at(0, self._max_line_bytes + 1)
+        head = head_of(data, final=True)
+        if head is None or len(data) > self._max_line_bytes or b"\n" in data.strip():
+            return False
+        if not self._is_whole(self._codec.encode(data, bytes(PREFIX_SIZE), 0)):
+            return False
+        follower = await self._roster.enter_rest(held, head)
+        if follower is None:
+            return False
+        chunk = Chunk(Span(follower.life, Offset(0), Offset(len(data))), data, torn=True)
+        return await self._store_rest(chunk)
+
+    async def _store_rest(self, chunk: Chunk) -> bool:
+        encoded = self._codec.encode(chunk.data, chunk.span.life.prefix, chunk.span.start)
+        if not self._is_whole(encoded):
+            return False
+        outcome = await self._writer.write(chunk, encoded, compare_first=True)
+        self._stats.read(encoded.lines, 0)
+        self._stats.settled(encoded.lines, 0, encoded.entries, outcome)
+        return True
+
+    def _is_whole(self, encoded: Encoded) -> bool:
+        return bool(encoded.documents) and not encoded.rejects
+
+    def _torn(self, path: str, size: int) -> None:
+        self._log.warning("torn_rest", path=path, bytes=size, meaning="waits for its newline")
 
     # -- the end -----------------------------------------------------------------------------------------------
 

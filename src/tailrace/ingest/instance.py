@@ -19,6 +19,7 @@ import structlog
 from tailrace.config import Settings
 from tailrace.config.sources import SourceSettings
 from tailrace.embedded import EmbeddedMongod
+from tailrace.errors import ConfigurationError
 from tailrace.ingest.books import BookKeeper, BookOptions
 from tailrace.ingest.codec.codec import PythonCodec
 from tailrace.ingest.codec.slices import Slices
@@ -33,7 +34,7 @@ from tailrace.ingest.mongo.ledger import Ledger, StoredSettings
 from tailrace.ingest.mongo.retrying import Retrier, RetryOptions
 from tailrace.ingest.mongo.server import CollectionFacts, ServerOptions, connect, handles, parse_write_concern, prepare
 from tailrace.ingest.mongo.writer import Writer, whole_line
-from tailrace.ingest.pipeline import Pipeline, PipelineOptions, Stages
+from tailrace.ingest.pipeline import Pipeline, PipelineOptions, Stages, unless
 from tailrace.ingest.state.checkpoints import CheckpointStore
 from tailrace.ingest.stats import SourceStats
 from tailrace.ingest.workers import Budget, Limits
@@ -81,9 +82,9 @@ class Instance:
                 starting=True,
             )
             budget = Budget(Limits(spans=settings.max_workers, size=settings.max_in_flight_bytes))
-            pipelines = [
-                await self._pipeline(source, client, uri, retrier, store, budget) for source in settings.sources
-            ]
+            pipelines = await unless(stop, self._pipelines(client, uri, retrier, store, budget))
+            if pipelines is None:
+                return
             waiting = len(pipelines)
 
             def one_is_ready() -> None:
@@ -94,6 +95,11 @@ class Instance:
                     ready()
 
             await _all(pipelines, stop, one_is_ready)
+
+    async def _pipelines(
+        self, client: Client, uri: str, retrier: Retrier, store: CheckpointStore, budget: Budget
+    ) -> list[Pipeline]:
+        return [await self._pipeline(source, client, uri, retrier, store, budget) for source in self.settings.sources]
 
     async def _pipeline(
         self, source: SourceSettings, client: Client, uri: str, retrier: Retrier, store: CheckpointStore, budget: Budget
@@ -117,13 +123,20 @@ class Instance:
         books = BookKeeper(book_options(source, facts), ledger, store, writer)
         stats = self.stats.setdefault(f"{source.source} -> {source.namespace}", SourceStats())
         roster = Roster(
-            RosterOptions(
-                max_open=max_open(len(settings.sources)), seal_after=settings.seal_after, take_rests=self.once
-            ),
+            RosterOptions(max_open=max_open(len(settings.sources)), seal_after=settings.seal_after, once=self.once),
             Entrance(Name(source.source, source.family), books),
             stats,
         )
-        feeder = Feeder(roster, codec, writer, budget, stats, max_line_bytes=settings.max_line_bytes)
+        feeder = Feeder(
+            roster,
+            codec,
+            writer,
+            budget,
+            stats,
+            log.bind(source=source.source, collection=source.namespace),
+            max_line_bytes=settings.max_line_bytes,
+            once=self.once,
+        )
         stages = Stages(watcher=watcher(WatchMode(settings.watch.value)), roster=roster, feeder=feeder, books=books)
         return Pipeline(pipeline_options(settings, source, once=self.once), stages, stats)
 
@@ -202,7 +215,11 @@ def indexes_of(source: SourceSettings) -> list[tuple[str, ...]]:
 
 def stream_directory(source: SourceSettings) -> str:
     """The stream's directory, links resolved as far as it exists: what the local state is bound to."""
-    tree = locate(str(source.directory), source.stream) or next(candidates(str(source.directory), source.stream))
+    try:
+        tree = locate(str(source.directory), source.stream)
+    except OSError as error:
+        raise ConfigurationError(f"root: {source.directory} cannot be looked at: {error.strerror}") from None
+    tree = tree or next(candidates(str(source.directory), source.stream))
     return os.path.dirname(os.path.realpath(tree.hourly))
 
 

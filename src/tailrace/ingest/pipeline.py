@@ -95,13 +95,13 @@ class Pipeline:
             await self._drain()
 
     async def _start_and_follow(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
-        first_start = await _unless(stop, self._open_books())
+        first_start = await unless(stop, self._open_books())
         if first_start is None:
             return
         self._claimed = True
         ready()
         tree = await self._find_tree(stop)
-        if tree is not None and await _unless(stop, self._first_scan(tree, first_start)):
+        if tree is not None and await unless(stop, self._first_scan(tree, first_start)):
             await self._follow(stop)
 
     # -- start-up ----------------------------------------------------------------------------------------------
@@ -132,6 +132,11 @@ class Pipeline:
     async def _first_scan(self, tree: HourlyTree, first_start: bool) -> bool:
         self._discovery = Discovery(tree)
         scan = self._discovery.scan(self._clock(), full=True)
+        while not scan.present:  # HAZARD: taken for an empty tree, everything known would count as deleted
+            if self._options.once:
+                raise ConfigurationError(f"root: {tree.hourly} cannot be listed: give this user the right to read it")
+            await asyncio.sleep(self._options.poll_interval)
+            scan = self._discovery.scan(self._clock(), full=True)
         if first_start:
             if self._options.start_at is StartAt.END:
                 await self._skip(scan)
@@ -171,9 +176,12 @@ class Pipeline:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         for ended in done:
-            ended.result()
+            if (error := ended.exception()) is not None:
+                self._log.error("failing", error=str(error), meaning="what is in flight is stored first; then run ends")
+                raise error
         if self._options.once and not stop.is_set():
-            await feeder.take_rests()
+            await unless(stop, feeder.take_rests())
+            self._roster.must_be_complete()
 
     async def _look(self) -> None:
         """Hints wake the scan early; the periodic one is the truth."""
@@ -199,7 +207,7 @@ class Pipeline:
             self._roster.gone(file)
         for file in (*scan.appeared, *scan.changed):
             self._roster.seen(file, now)
-        self._roster.hold()
+        self._roster.hold(now)
         self._feeder.work.set()
 
     # -- books -------------------------------------------------------------------------------------------------
@@ -268,7 +276,7 @@ class Pipeline:
             )
 
 
-async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
     """The result of `work`, or None when told to stop before: a start that waits for MongoDB can be ended."""
     task, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
     try:

@@ -7,6 +7,7 @@ error; standard output belongs to results.
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -32,7 +33,8 @@ def _redact_event(_logger: WrappedLogger, _method: str, event: EventDict) -> Eve
 
 def _for_people(out: TextIO) -> Callable[[WrappedLogger, str, EventDict], str]:
     """A line an event; the field `block` is text of several lines that follows it as it is."""
-    console = structlog.dev.ConsoleRenderer(colors=out.isatty(), pad_event_to=18, sort_keys=False)
+    colors = out.isatty() and not os.environ.get("NO_COLOR")
+    console = structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=18, sort_keys=False)
 
     def render(logger: WrappedLogger, method: str, event: EventDict) -> str:
         block = event.pop("block", "")
@@ -44,6 +46,12 @@ def _for_people(out: TextIO) -> Callable[[WrappedLogger, str, EventDict], str]:
 def is_text(log_format: str, stream: TextIO | None = None) -> bool:
     """Whether `log_format` means readable text on this stream (default standard error)."""
     return log_format == "text" or (log_format == "auto" and (stream if stream is not None else sys.stderr).isatty())
+
+
+def is_json() -> bool:
+    """Whether `configure` was called and chose JSON: then everything on standard error is an event."""
+    processors = structlog.get_config()["processors"] if structlog.is_configured() else []
+    return any(isinstance(each, structlog.processors.JSONRenderer) for each in processors)
 
 
 def configure(log_format: str, level: str, stream: TextIO | None = None) -> None:

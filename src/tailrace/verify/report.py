@@ -102,16 +102,20 @@ _SUMMED = ("lines", "entries", "equal", "kept", "missing", "different", "extra",
 
 @dataclass(slots=True, kw_only=True)
 class VerifyReport:
-    """One source against its collection. `deep`: contents were compared, not only ids."""
+    """One source against its collection. `deep`: contents were compared, not only ids. `fileless`: hours that the
+    ledger knows and that have no file any more, when all files were asked for: nothing is said about them."""
 
     source: str
     namespace: str
     identity: Identity
     deep: bool
     files: list[FileReport] = field(default_factory=list)
+    fileless: int = 0
 
     @property
     def proven(self) -> bool:
+        if not self.files and self.fileless:
+            return False
         return all(file.state in (FileState.OK, FileState.GONE) for file in self.files)
 
 

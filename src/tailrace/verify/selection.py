@@ -20,7 +20,23 @@ def files_of(root: str, stream: str) -> list[SourceFile]:
         raise ConfigurationError(f"root: {error.filename} cannot be looked at: {error.strerror}") from None
     if tree is None:
         raise ConfigurationError(f"root: there is no {stream} stream below {root} to verify")
+    _must_be_readable(tree.hourly)
     return in_order(Discovery(tree).scan(0.0, full=True).files.values())
+
+
+def _must_be_readable(hourly: str) -> None:
+    """Nothing can be proven of a folder that cannot be listed: ConfigurationError."""
+    try:
+        days = [os.path.join(hourly, name) for name in os.listdir(hourly) if day_of(name) is not None]
+        for path in days:
+            if os.path.isdir(path):
+                os.listdir(path)
+    except FileNotFoundError:
+        pass  # pruned meanwhile
+    except OSError as error:
+        raise ConfigurationError(
+            f"root: {error.filename} cannot be listed ({error.strerror}): give this user the right to read it"
+        ) from None
 
 
 def in_order(files: Iterable[SourceFile]) -> list[SourceFile]:

@@ -53,8 +53,11 @@ async def verify_source(
     *,
     on_progress: Callable[[Progress], None] = lambda _: None,
     patience: Patience | None = None,
+    everything: bool = False,
 ) -> VerifyReport:
     """Every line of `files` (see `selection`), file after file, in constant memory.
+
+    `everything`: these are all the files there are; hours of the ledger without a file are counted then.
 
     Raises SettingsChanged when the collection was filled with other settings; RuntimeFailure.
     """
@@ -81,6 +84,9 @@ async def verify_source(
             await _verify_file(subject, ledger, file, waits, lambda at, f=file, n=count: tell(f, n, at))  # type: ignore[misc]  # bound now: the loop moves on
         )
         done += file.size
+    if everything:
+        hours = {entry.life.hour async for entry in ledger.all_lives()}
+        report.fileless = len(hours - {file.hour for file in files})
     return report
 
 

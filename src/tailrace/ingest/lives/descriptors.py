@@ -8,6 +8,7 @@ from tailrace.ingest.files.reading import Reader, UnreadableFile, open_reader
 from tailrace.ingest.lives.slots import Held
 
 _HEAD_ROOM = 2  # descriptors beyond the limit, for the newest hour: a backlog must not shut it out
+_RETRY = 60.0  # seconds between two openings of a file that could not be opened
 
 log = structlog.get_logger("tailrace.files")
 
@@ -23,20 +24,25 @@ class Descriptors:
         """Whether one more may be opened; `newest`: for the newest hour."""
         return self.open < self._most + (_HEAD_ROOM if newest else 0)
 
-    def hold(self, held: Held) -> bool:
-        """Open the file that waits. False, and not to be tried again until it changes, when it cannot be opened."""
+    def hold(self, held: Held, now: float) -> bool:
+        """Open the file that waits. False, and not tried again for a minute, when it cannot be opened; said once."""
         file = held.file
+        if now < held.retry_at:
+            return False
+        said, held.retry_at = held.retry_at > 0, now + _RETRY
         try:
             held.reader = open_reader(file.path, file.compression)
         except FileNotFoundError:
-            pass  # the next scan says so
+            held.retry_at = 0.0  # the next scan says so, or finds it again
         except UnreadableFile as error:
-            log.warning("file_skipped", path=file.path, why=str(error))
+            if not said:
+                log.warning("file_skipped", path=file.path, why=str(error))
         except OSError as error:
-            log.error("file_unreadable", path=file.path, why=error.strerror, meaning="its lines are not stored yet")
+            if not said:
+                log.error("file_unreadable", path=file.path, why=error.strerror, meaning="its lines are not stored yet")
         if held.reader is None:
-            held.tried = (file.size, file.mtime_ns)
             return False
+        held.retry_at = 0.0
         self.open += 1
         return True
 

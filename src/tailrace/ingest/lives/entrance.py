@@ -69,9 +69,9 @@ class Entrance:
         choice = self._choose(self._known.get(file.hour, {}).values(), reader, head)
         known_up_to = None
         if isinstance(choice, NextLife):
-            if choice.replaced is not None and not reader.complete:
-                return None  # an archive in the making is shorter than it will be
             if choice.replaced is not None:
+                if _in_the_making(reader, choice.replaced.offset):
+                    return None
                 _report_rewritten(file, choice.replaced)
             life = await self._books.allocate(hour=file.hour, head=head, number=choice.number, path=file.path, start=0)
             choice = Known(life=life, offset=life.start, guard=b"", counts=Totals())
@@ -102,7 +102,7 @@ class Entrance:
         here = Known(life=follower.life, offset=before.offset, guard=before.guard_digest(), counts=Totals())
         choice = self._choose([here], reader, head)
         if isinstance(choice, NextLife):
-            return None if choice.replaced is not None and not reader.complete else False
+            return None if choice.replaced is not None and _in_the_making(reader, before.offset) else False
         follower.tailer = Tailer(reader, before.offset, head=head, digest=before.guard_digest())
         follower.tailer.life = follower.life
         return True
@@ -121,6 +121,11 @@ def _matches(reader: Reader, offset: int, guard: bytes) -> bool:
     if guard:
         return tailing.matches(reader, offset, guard)
     return offset == 0 or len(reader.read_at(offset - 1, 1)) == 1
+
+
+def _in_the_making(reader: Reader, offset: int) -> bool:
+    """An archive that is not complete and does not reach `offset` yet: it is shorter than it will be."""
+    return not reader.complete and offset > 0 and not reader.read_at(offset - 1, 1)
 
 
 def _report_rewritten(file: SourceFile, replaced: Known) -> None:

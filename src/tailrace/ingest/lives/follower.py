@@ -71,8 +71,10 @@ class Follower:
             self.noted.append((size, now))
 
     def read_to_end(self) -> None:
-        """No complete line is left: what was noted beyond belongs to a torn rest, which is not lag."""
-        self.dirty = False
+        """A read found no complete line: what was noted beyond belongs to a torn rest, which is not lag.
+
+        HAZARD: `dirty` is cleared before a read and never after it: what was noted during the read would be forgotten.
+        """
         while self.noted and self.noted[-1][0] > self.tailer.offset:
             self.noted.pop()
 

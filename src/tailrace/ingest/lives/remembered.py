@@ -18,11 +18,16 @@ class Remembered:
     def add(self, row: Checkpoint) -> None:
         self._rows.setdefault(row.hour, []).append(row)
 
-    def is_finished(self, file: SourceFile) -> bool:
-        """Sealed before, and on disk exactly as it was then: it need not even be opened."""
+    def is_finished(self, file: SourceFile, *, torn_too: bool = True) -> bool:
+        """Sealed before, and on disk exactly as it was then: it need not even be opened.
+
+        `torn_too`: also one that ends in a torn rest, which waits for its newline.
+        """
         on_disk = (file.device, file.inode, file.size, file.mtime_ns)
         return any(
-            row.finished and (row.device, row.inode, row.size, row.mtime_ns) == on_disk
+            row.finished
+            and (torn_too or row.compression or row.size <= row.offset)
+            and (row.device, row.inode, row.size, row.mtime_ns) == on_disk
             for row in self._rows.get(file.hour, ())
         )
 

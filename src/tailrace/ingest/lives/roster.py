@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from tailrace.errors import FileRewritten
+from tailrace.errors import FileRewritten, RuntimeFailure
 from tailrace.ingest.files import tailer as tailing
 from tailrace.ingest.files.names import plain_path
 from tailrace.ingest.files.reading import UnreadableFile
@@ -33,11 +33,11 @@ log = structlog.get_logger("tailrace.files")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RosterOptions:
-    """`max_open`: descriptors; `seal_after`: seconds; `take_rests`: an unterminated first line is a head (`--once`)."""
+    """`max_open`: descriptors; `seal_after`: seconds; `once`: rests matter at the end."""
 
     max_open: int
     seal_after: float
-    take_rests: bool = False
+    once: bool = False
 
 
 class Roster:
@@ -130,27 +130,27 @@ class Roster:
                     slot.follower.note_size(slot.follower.tailer.reader.size(), now)
         return all_active
 
-    def hold(self) -> None:
+    def hold(self, now: float) -> None:
         """Open what waits while descriptors last, the oldest first: it is the next to be pruned. After each scan."""
         unopened = [slot for slot in self.active.values() if any(held.reader is None for held in slot.queue)]
         unopened.sort(key=lambda slot: slot.hour)
         for slot in [slot for slot in unopened if slot.hour == self._newest] + unopened:
             for held in slot.queue:
                 if held.reader is None and held.worth_trying and self._left(slot.hour):
-                    self._descriptors.hold(held)
+                    self._descriptors.hold(held, now)
 
     def _new_slot(self, file: SourceFile) -> Slot:
         slot = self.slots[plain_path(file.path)] = Slot(plain_path(file.path), file.hour)
         if file.hour > self._newest:
             self._stats.rollovers += self._newest > 0 and not self._first_scan
             self._newest = file.hour
-        if self._remembered.is_finished(file):
+        if self._remembered.is_finished(file, torn_too=not self._options.once):
             slot.sealed = file
         return slot
 
     def _hold(self, slot: Slot, file: SourceFile) -> None:
         slot.queue.append(Held(file, None))
-        slot.sealed = None
+        slot.sealed, slot.unreadable = None, False
         self.active[slot.key] = slot
 
     # -- entering ----------------------------------------------------------------------------------------------
@@ -164,10 +164,13 @@ class Roster:
         ready = sorted((slot for slot in self.active.values() if slot.enterable), key=lambda slot: slot.hour)
         if ready and ready[-1].hour == self._newest:
             ready.insert(0, ready.pop())
+        no_room = False
         for slot in ready:
             held = slot.queue[0]
-            if held.reader is None and not (self._room(slot.hour) and self._descriptors.hold(held)):
-                continue
+            if held.reader is None:
+                no_room = no_room or not self._room(slot.hour)
+                if no_room or not self._descriptors.hold(held, now):
+                    continue
             if await self._enter(slot, held, now):
                 return True
         return False
@@ -179,16 +182,25 @@ class Roster:
         """Whether one more descriptor may be opened; an idle file is sealed for it if need be, which loses nothing."""
         if not self._left(hour):
             idle = [slot for slot in self.active.values() if slot.follower and slot.follower.idle and not slot.queue]
-            if idle:
-                self._seal(min(idle, key=lambda slot: slot.hour))
+            headless = [slot for slot in self.active.values() if slot.hour < self._newest and slot.headless]
+            if headless:
+                self._let_go(min(headless, key=lambda slot: slot.hour).queue[0])
+            elif idle:
+                self._seal(min(idle, key=lambda slot: (slot.torn, slot.hour)))
         return self._left(hour)
+
+    def _let_go(self, held: Held) -> None:
+        """A file without a complete line needs no descriptor until it changes."""
+        assert held.reader is not None
+        self._descriptors.close(held.reader)
+        held.reader = None
 
     async def _enter(self, slot: Slot, held: Held, now: float) -> bool:
         reader = held.reader
         assert reader is not None
         held.tried = (held.file.size, held.file.mtime_ns)
         try:
-            head = tailing.read_head(reader, final=self._options.take_rests)
+            head = tailing.read_head(reader)
             if head is None:
                 self._headless(slot, held)
                 return False
@@ -237,7 +249,7 @@ class Roster:
     def _give_up(self, slot: Slot, held: Held, error: Exception) -> None:
         log.error("file_unreadable", path=held.file.path, why=str(error), meaning="its unread lines are not stored")
         self._drop(slot, held)
-        slot.sealed = held.file
+        slot.sealed, slot.unreadable = held.file, True
         self._tidy(slot)
 
     def _drop(self, slot: Slot, held: Held) -> None:
@@ -272,7 +284,7 @@ class Roster:
         """A damaged archive, or an error of the disk: this file waits until it changes, the others go on."""
         log.error("file_unreadable", path=follower.file.path, why=str(error), meaning="its unread lines are not stored")
         slot = self.slots[plain_path(follower.file.path)]
-        slot.sealed = follower.file
+        slot.sealed, slot.unreadable = follower.file, True
         self._retire(slot, follower)
 
     def seal_idle(self, now: float) -> None:
@@ -292,6 +304,8 @@ class Roster:
     def _seal(self, slot: Slot) -> None:
         follower = slot.follower
         assert follower is not None
+        if self._options.once and slot.torn:
+            log.warning("torn_rest", path=follower.file.path, bytes=slot.torn, meaning="waits for its newline")
         log.debug("file_sealed", path=follower.file.path, offset=int(follower.settled))
         slot.sealed = follower.file
         follower.sealed = True
@@ -349,9 +363,25 @@ class Roster:
             size += unread
         return files, size
 
-    def headless(self) -> list[str]:
-        """Paths of files that have no complete line yet, but some bytes."""
-        return [held.file.path for slot in self.active.values() for held in slot.queue if held.file.size]
+    def must_be_complete(self) -> None:
+        """For `--once`: RuntimeFailure when a file that is there could not be read."""
+        waiting = [slot.queue[0] for slot in self.active.values() if slot.enterable]
+        paths = [held.file.path for held in waiting]
+        paths += [slot.sealed.path for slot in self.slots.values() if slot.sealed is not None and slot.unreadable]
+        if paths:
+            raise RuntimeFailure(
+                f"{len(paths)} of {len(self.slots)} files could not be read, among them {paths[0]}: "
+                "their lines are not stored; mend that and run again"
+            )
+
+    def headless(self) -> list[Held]:
+        """Files that have no complete line yet, but some bytes."""
+        return [held for slot in self.active.values() for held in slot.queue if held.file.size]
+
+    async def enter_rest(self, held: Held, head: bytes) -> Follower | None:
+        """For `--once`: a file whose only line has no newline yet; `head` is that line, and a whole entry."""
+        assert held.reader is not None
+        return await self._entrance.follow(held.file, held.reader, head, set())
 
     def take_rows(self) -> list[tuple[Follower, Checkpoint]]:
         """Checkpoints that changed since the last call; a retired follower that has settled gives its last one."""

@@ -20,11 +20,13 @@ class Held:
     """A file that waits for its life. `reader` is None while descriptors are short.
 
     `tried`: (size, mtime) when its head was last looked for in vain; it is looked at again when they changed.
+    `retry_at`: monotonic seconds before which a failed opening is not repeated (0: it has not failed).
     """
 
     file: SourceFile
     reader: Reader | None
     tried: tuple[int, int] | None = None
+    retry_at: float = 0.0
 
     @property
     def worth_trying(self) -> bool:
@@ -42,6 +44,7 @@ class Slot:
     follower: Follower | None = None
     sealed: SourceFile | None = None
     missing: bool = False
+    unreadable: bool = False
 
     @property
     def newest(self) -> SourceFile | None:
@@ -56,6 +59,17 @@ class Slot:
     def enterable(self) -> bool:
         """A file waits, worth trying, and nothing before it is still to be read."""
         return bool(self.queue) and self.queue[0].worth_trying and (self.follower is None or not self.follower.dirty)
+
+    @property
+    def headless(self) -> bool:
+        """Its file was looked at in vain for a complete first line, and holds a descriptor."""
+        held = self.queue[0] if self.queue else None
+        return self.follower is None and held is not None and held.reader is not None and not held.worth_trying
+
+    @property
+    def torn(self) -> int:
+        """Bytes of the followed file that were seen without a newline."""
+        return 0 if self.follower is None else self.follower.tailer.torn
 
     @property
     def empty(self) -> bool:

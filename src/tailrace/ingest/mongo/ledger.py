@@ -124,17 +124,27 @@ class Ledger:
         await self._lease.release()
 
     async def first_start(self, start_at: StartAt) -> bool:
-        """True until `started` was recorded: a first start that died half-way is still the first start."""
+        """True until `started` was recorded: a first start that died half-way is still the first start.
+
+        Raises SettingsChanged when it began with another `start_at`: what it recorded as skipped would stay skipped.
+        """
         registration: Document = {
             "state": {"$ifNull": ["$state", "starting"]},
-            "start_at": {"$cond": [{"$eq": ["$state", "started"]}, "$start_at", start_at.value]},
+            "start_at": {"$ifNull": ["$start_at", start_at.value]},
             "first_start": {"$ifNull": ["$first_start", "$$NOW"]},
         }
         document = await self._retrier.call(
             lambda: upsert(self._files, self._source_key, [{"$set": registration}]),
             "registering the source",
         )
-        return bool(document["state"] != "started")
+        starting = bool(document["state"] != "started")
+        if starting and document["start_at"] != start_at.value:
+            raise SettingsChanged(
+                f"the first start of source {self._source} began with start_at = {document['start_at']} and was not "
+                f"completed, and start_at = {start_at.value} is set now: set the former until it has started once, or "
+                "choose another collection"
+            )
+        return starting
 
     async def started(self) -> None:
         """From now on every file without a checkpoint is read from its ledger offset or its beginning."""

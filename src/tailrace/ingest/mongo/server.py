@@ -130,7 +130,7 @@ async def prepare(
     *,
     indexes: Sequence[Sequence[str]] = (),
     clustered: bool = False,
-    time_limit: float = 30.0,
+    time_limit: float = 10.0,
 ) -> CollectionFacts:
     """Inspect, then create what is missing. Indexes are built only on a data collection that we create here.
 

@@ -224,13 +224,30 @@ def verdict(error: BaseException) -> Verdict:
     """The verdict for anything that a driver call raised. What is none of the driver's is a defect: STOP."""
     if isinstance(error, errors.PyMongoError) and any(error.has_error_label(label) for label in _RETRY_LABELS):
         return Verdict.RETRY
+    if isinstance(error, errors.BulkWriteError):
+        return _bulk_verdict(error.details)
     code = getattr(error, "code", None)
-    if isinstance(code, int) and code in CODES and not isinstance(error, errors.BulkWriteError):
+    if isinstance(code, int) and code in CODES:
         return CODES[code]
     for cls in type(error).__mro__:
         if cls in _CLASSES:
             return _CLASSES[cls]
     return Verdict.STOP
+
+
+def _bulk_verdict(details: Mapping[str, Any]) -> Verdict:
+    """Of a reply that names documents or says that the write concern was not met: its own code (65) says nothing.
+
+    A write concern that was not met may be met the next time, whatever the reason: RETRY, unless an operator is needed.
+    """
+    concerns = [CODES.get(int(each.get("code", 0))) for each in details.get("writeConcernErrors") or ()]
+    if concerns:
+        return Verdict.OPERATOR if Verdict.OPERATOR in concerns else Verdict.RETRY
+    found = [document_verdict(int(each.get("code", 0))) for each in details.get("writeErrors") or ()]
+    for worst in (Verdict.STOP, Verdict.REJECT, Verdict.OPERATOR, Verdict.RETRY):
+        if worst in found:
+            return worst
+    return Verdict.REJECT
 
 
 def document_verdict(code: int) -> Verdict:
