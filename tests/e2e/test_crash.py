@@ -15,6 +15,7 @@ from pymongo import MongoClient
 from tests.support.servers import Server
 from tests.support.tailrace_process import Run, tailrace, until
 
+from tailrace.embedded import free_port
 from tailrace.model import Framing
 from tailrace.simulator import Manifest, Node, Plan
 
@@ -202,3 +203,14 @@ def test_a_stop_stores_what_is_in_flight(
         second = run.stop()
     assert second["duplicates"] == 0
     assert first["lines"] + second["lines"] == written.lines
+
+
+def test_a_stop_while_it_waits_for_mongodb(tmp_path: Path) -> None:
+    """SIGTERM while a start looks for a server that is not there: it ends at once, with 0."""
+    (tmp_path / "data" / "node_trades" / "hourly").mkdir(parents=True)
+    uri = f"mongodb://127.0.0.1:{free_port()}"
+    flags = ("--root", str(tmp_path / "data" / "node_trades"), "--mongodb-uri", uri)
+    with Run(*flags, "--state-dir", str(tmp_path / "state")) as run:
+        run.wait_for("starting")
+        run.process.terminate()
+        assert run.ended(5) == 0

@@ -55,7 +55,7 @@ def verify(
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
 ) -> None:
-    """Prove the files against the database: every entry is stored and equal, or kept aside, and nothing is extra.
+    """Prove the files against the database: every entry stored and equal, or kept aside; nothing else among them.
 
     Writes nothing and needs no state directory; runs beside a live `run`. Exit 0 proven, 1 a difference.
     """
