@@ -210,8 +210,10 @@ def test_a_busy_port_ends_the_start(watched: Watched) -> None:
         done = tailrace("run", *watched.flags, "--http", address, "--log-format", "json", "--log-level", "error")
     assert done.returncode == 78, done.stderr
     (sentence,) = done.stderr.splitlines()
-    assert sentence.startswith(f"tailrace: http: cannot listen on {address}: ")
-    assert "set http to" in sentence
+    event = json.loads(sentence)  # with JSON logs the last word is an event, too
+    assert event["error"].startswith(f"http: cannot listen on {address}: ")
+    assert "set http to" in event["error"]
+    assert (event["event"], event["exit_code"]) == ("ended", 78)
     assert not (watched.root / "state").exists()
     with MongoClient[dict[str, Any]](watched._server.uri) as client:
         assert watched.namespace.partition(".")[0] not in client.list_database_names()

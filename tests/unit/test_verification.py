@@ -166,7 +166,7 @@ def test_one_line_says_it_all() -> None:
     assert gone.proven
     assert total_line([gone]).endswith(
         "0 entries in 0 files: 0 stored and equal, 0 kept aside; missing 0, different 0, "
-        "extra 0: proven; 1 file vanished meanwhile"
+        "extra 0: nothing was verified; 1 file vanished meanwhile"
     )
 
 

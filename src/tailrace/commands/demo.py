@@ -49,6 +49,7 @@ STALLED = 15.0
 STREAM = "node_trades"
 DATA, STATE, CONFIG, MANIFEST = "data", "state", "tailrace.toml", "manifest.json"
 
+_LOG_LEVEL = "error"  # the view shows rejects and the server's state itself
 _LOOK = 0.05  # seconds between two looks at whether all is stored
 
 T = TypeVar("T")
@@ -69,7 +70,7 @@ def demo(
 
     Exit 0 when everything that was written is stored or kept aside, once; else 1.
     """
-    logs.configure("auto", "warning")
+    logs.configure("auto", _LOG_LEVEL)
     seconds = _seconds(duration)
     _need_mongod()
     with _place(keep) as place:
@@ -210,7 +211,7 @@ async def _all_settled(meter: Meter, size: int) -> None:
 async def _live(console: Console, meter: Meter) -> AsyncIterator[None]:
     """The view, drawn by a thread of its own: a terminal that stands still (Ctrl-S) does not hold up ingestion."""
     with Live(View(meter.snapshot), console=console, refresh_per_second=REFRESHES):
-        logs.configure("auto", "warning")  # anew: what goes to standard error now appears above the view
+        logs.configure("auto", _LOG_LEVEL)  # anew: what goes to standard error now appears above the view
         yield
 
 

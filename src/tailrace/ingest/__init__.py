@@ -9,6 +9,7 @@
     books.py     what is written down of lives, in the ledger and in the local state
     workers.py   how much is in flight          stats.py   what was done, in plain counters
     feeder.py    the loop: choose a file, read a span, put it in flight, settle it
+    rests.py     what `--once` does about bytes after the last newline
     pipeline.py  wires 1 to 5 for one source    instance.py  wires sources, state directory and server
 
 The numbered stages never import one another; they exchange the values of `tailrace.model`.

@@ -17,17 +17,16 @@ from typing import Any
 from structlog.typing import FilteringBoundLogger
 
 from tailrace.errors import FileRewritten
-from tailrace.identity import ID_SIZE, PREFIX_SIZE, head_of
+from tailrace.identity import ID_SIZE
 from tailrace.ingest.codec.codec import Codec
 from tailrace.ingest.files.reading import UnreadableFile
 from tailrace.ingest.lives.follower import Follower
 from tailrace.ingest.lives.roster import Roster
 from tailrace.ingest.lives.schedule import choose
-from tailrace.ingest.lives.slots import Held
 from tailrace.ingest.mongo.writer import Writer
 from tailrace.ingest.stats import SourceStats
 from tailrace.ingest.workers import Budget
-from tailrace.model import Chunk, Encoded, LongLine, Offset, Outcome, Reason, Span
+from tailrace.model import Chunk, Encoded, LongLine, Outcome, Reason
 
 CHUNK = 1 << 20
 """Bytes that one span holds at most, unless one line is longer. Large enough that a span's fixed cost (a round trip) is
@@ -226,56 +225,6 @@ class Feeder:
             return self._codec.encode(chunk.data, span.life.prefix, span.start)
         encoded: Encoded = await self._in_thread(lambda: self._codec.encode(chunk.data, span.life.prefix, span.start))
         return encoded
-
-    async def take_rests(self) -> None:
-        """`--once`: an unterminated rest that is a whole entry is stored; no checkpoint covers it, so the newline that
-        comes later changes nothing. Others are reported."""
-        for follower in self._roster.followers():
-            await self._take_rest(follower)
-        for held in self._roster.headless():
-            if not await self._take_first_line(held):
-                self._torn(held.file.path, held.file.size)
-
-    async def _take_rest(self, follower: Follower) -> None:
-        try:
-            chunk = follower.tailer.take_rest(self._max_line_bytes)
-        except (OSError, FileRewritten, UnreadableFile):
-            return  # changed under our hands: the next start reads it
-        stored = chunk is not None and await self._store_rest(chunk)
-        if not stored and follower.tailer.torn:
-            self._torn(follower.file.path, follower.tailer.torn)
-
-    async def _take_first_line(self, held: Held) -> bool:
-        """A file whose only line has no newline. HAZARD: its life is named after that line, so the line must be whole
-        before the life is entered: judged, and entered, from one read."""
-        if held.reader is None:
-            return False
-        data = held.reader.read_at(0, self._max_line_bytes + 1)
-        head = head_of(data, final=True)
-        if head is None or len(data) > self._max_line_bytes or b"\n" in data.strip():
-            return False
-        if not self._is_whole(self._codec.encode(data, bytes(PREFIX_SIZE), 0)):
-            return False
-        follower = await self._roster.enter_rest(held, head)
-        if follower is None:
-            return False
-        chunk = Chunk(Span(follower.life, Offset(0), Offset(len(data))), data, torn=True)
-        return await self._store_rest(chunk)
-
-    async def _store_rest(self, chunk: Chunk) -> bool:
-        encoded = self._codec.encode(chunk.data, chunk.span.life.prefix, chunk.span.start)
-        if not self._is_whole(encoded):
-            return False
-        outcome = await self._writer.write(chunk, encoded, compare_first=True)
-        self._stats.read(encoded.lines, 0)
-        self._stats.settled(encoded.lines, 0, encoded.entries, outcome)
-        return True
-
-    def _is_whole(self, encoded: Encoded) -> bool:
-        return bool(encoded.documents) and not encoded.rejects
-
-    def _torn(self, path: str, size: int) -> None:
-        self._log.warning("torn_rest", path=path, bytes=size, meaning="waits for its newline")
 
     # -- the end -----------------------------------------------------------------------------------------------
 

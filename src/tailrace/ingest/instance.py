@@ -35,6 +35,7 @@ from tailrace.ingest.mongo.retrying import Retrier, RetryOptions
 from tailrace.ingest.mongo.server import CollectionFacts, ServerOptions, connect, handles, parse_write_concern, prepare
 from tailrace.ingest.mongo.writer import Writer, whole_line
 from tailrace.ingest.pipeline import Pipeline, PipelineOptions, Stages, unless
+from tailrace.ingest.rests import Rests
 from tailrace.ingest.state.checkpoints import CheckpointStore
 from tailrace.ingest.stats import SourceStats
 from tailrace.ingest.workers import Budget, Limits
@@ -127,17 +128,12 @@ class Instance:
             Entrance(Name(source.source, source.family), books),
             stats,
         )
-        feeder = Feeder(
-            roster,
-            codec,
-            writer,
-            budget,
-            stats,
-            log.bind(source=source.source, collection=source.namespace),
-            max_line_bytes=settings.max_line_bytes,
-            once=self.once,
-        )
-        stages = Stages(watcher=watcher(WatchMode(settings.watch.value)), roster=roster, feeder=feeder, books=books)
+        bound = log.bind(source=source.source, collection=source.namespace)
+        longest = settings.max_line_bytes
+        feeder = Feeder(roster, codec, writer, budget, stats, bound, max_line_bytes=longest, once=self.once)
+        rests = Rests(roster, codec, writer, stats, bound, max_line_bytes=longest)
+        hints = watcher(WatchMode(settings.watch.value))
+        stages = Stages(watcher=hints, roster=roster, feeder=feeder, books=books, rests=rests)
         return Pipeline(pipeline_options(settings, source, once=self.once), stages, stats)
 
 

@@ -32,6 +32,7 @@ from tailrace.ingest.files.watch import Watcher
 from tailrace.ingest.lives.first_start import lives_at_end, skip_what_is_there
 from tailrace.ingest.lives.roster import Roster
 from tailrace.ingest.mongo.ledger import RENEW_INTERVAL
+from tailrace.ingest.rests import Rests
 from tailrace.ingest.stats import SourceStats
 from tailrace.model import StartAt
 from tailrace.words import duration_words, size_words
@@ -65,6 +66,7 @@ class Stages:
     roster: Roster
     feeder: Feeder
     books: BookKeeper
+    rests: Rests
 
 
 class Pipeline:
@@ -76,6 +78,7 @@ class Pipeline:
         self._roster = stages.roster
         self._feeder = stages.feeder
         self._books = stages.books
+        self._rests = stages.rests
         self.stats = stats
         self._discovery: Discovery | None = None
         self._clock: Callable[[], float] = time.monotonic
@@ -100,9 +103,14 @@ class Pipeline:
             return
         self._claimed = True
         ready()
-        tree = await self._find_tree(stop)
-        if tree is not None and await unless(stop, self._first_scan(tree, first_start)):
-            await self._follow(stop)
+        report = asyncio.create_task(self._report())  # from here on: the lease must not expire while a root is awaited
+        try:
+            tree = await self._find_tree(stop)
+            if tree is not None and await unless(stop, self._first_scan(tree, first_start)):
+                await self._follow(stop, report)
+        finally:
+            report.cancel()
+            await asyncio.gather(report, return_exceptions=True)
 
     # -- start-up ----------------------------------------------------------------------------------------------
 
@@ -164,13 +172,13 @@ class Pipeline:
 
     # -- following ---------------------------------------------------------------------------------------------
 
-    async def _follow(self, stop: asyncio.Event) -> None:
+    async def _follow(self, stop: asyncio.Event, report: asyncio.Task[None]) -> None:
         feeder = self._feeder
-        jobs: list[Coroutine[Any, Any, Any]] = [feeder.run(), self._save(), self._report(), stop.wait()]
+        jobs: list[Coroutine[Any, Any, Any]] = [feeder.run(), self._save(), stop.wait()]
         jobs.append(feeder.caught_up.wait() if self._options.once else self._look())
         tasks: list[asyncio.Future[Any]] = [asyncio.create_task(job) for job in jobs]
         try:
-            done, _ = await asyncio.wait([*tasks, feeder.failure], return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait([*tasks, report, feeder.failure], return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
                 task.cancel()
@@ -180,7 +188,7 @@ class Pipeline:
                 self._log.error("failing", error=str(error), meaning="what is in flight is stored first; then run ends")
                 raise error
         if self._options.once and not stop.is_set():
-            await unless(stop, feeder.take_rests())
+            await unless(stop, self._rests.take())
             self._roster.must_be_complete()
 
     async def _look(self) -> None:
