@@ -3,17 +3,18 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-TEST_SECONDS ?= 900# bound of the whole test run; each test has its own
+TEST_SECONDS ?= 1000# bound of the whole test run; each test has its own
+SPREAD := $(if $(ARGS),,-n 4 --dist loadfile)# the whole suite waits more than it works: four processes, a file in one of them
 
 MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench lock clean
+.PHONY: help install demo test test-auth check format bench lock clean fuzz mutants soak
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## make .venv with everything locked and hashed, and tailrace in it (quick when it is there)
 	@:
@@ -22,13 +23,27 @@ demo: $(STAMP) ## simulated node + private mongod + run + verify; options: make 
 	@$(BIN)/tailrace demo $(ARGS)
 
 test: $(STAMP) ## run all tests; some of them: make test ARGS="tests/unit -k tracker"
-	@$(BIN)/pytest --session-timeout=$(TEST_SECONDS) $(ARGS)
+	@$(BIN)/pytest --session-timeout=$(TEST_SECONDS) $(SPREAD) $(ARGS)
+
+test-auth: $(STAMP) ## the tests with authentication on, tailrace having the documented role alone
+	@TAILRACE_TEST_AUTH=1 $(BIN)/pytest --session-timeout=$(TEST_SECONDS) $(SPREAD) $(ARGS)
 
 check: $(STAMP) ## ruff, mypy --strict, import contracts
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo "make: run 'make format'" >&2; exit 1; }
 	@$(BIN)/mypy --strict src tests
 	@$(BIN)/lint-imports
+
+soak: $(STAMP) ## kill tailrace with -9 under load for long: make soak [KILLS=1000] [SEED=7] [RATE=1500] [DIR=/var/tmp]
+	@$(BIN)/python -m tests.faults.soak $(if $(KILLS),--kills=$(KILLS)) $(if $(SEED),--seed=$(SEED)) \
+		$(if $(RATE),--rate=$(RATE)) $(if $(DIR),--directory=$(DIR))
+
+fuzz: $(STAMP) ## fuzz for long: make fuzz SECONDS=600 [TARGET=codec] [SEED=7] [ENGINE=atheris]
+	@$(BIN)/python -m tests.fuzz.run $(if $(SECONDS),--seconds=$(SECONDS)) $(if $(TARGET),--target=$(TARGET)) \
+		$(if $(SEED),--seed=$(SEED)) $(if $(ENGINE),--engine=$(ENGINE))
+
+mutants: $(STAMP) ## plant faults in the core and see the tests fail; some: make mutants ARGS="tracker seal"
+	@$(BIN)/python -m tests.mutation.run $(ARGS)
 
 format: $(STAMP) ## format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .

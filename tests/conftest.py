@@ -11,7 +11,11 @@ from typing import Any
 
 import pytest
 import structlog
+from tests.support import roles
 from tests.support.servers import ReplicaSet, Server
+
+if roles.authenticated():
+    roles.tests_connect_as_admin()
 
 _numbers = itertools.count(1)
 

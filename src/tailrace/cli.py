@@ -1,11 +1,13 @@
 """The command line: arguments, exit codes, nothing else. Each command is a module in `commands/`.
 
 Exit codes are a contract (design: Command line): 0 done, 1 `verify` found a difference, 2 usage, 70 failure at
-run time, 78 configuration. What went wrong is one sentence a problem on standard error; a traceback is a defect.
+run time, 78 configuration, 130 interrupted. What went wrong is one sentence a problem on standard
+error; a traceback is a defect.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Annotated
 
@@ -18,6 +20,10 @@ from tailrace.errors import Exit, SettingsError, TailraceError
 from tailrace.ops import logs
 from tailrace.ops.logs import redact
 
+_URI = "--mongodb-uri"
+_STRAY = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)\S*@")
+"""HAZARD: narrower than what is redacted in messages. A word that this changes is another word: no path may look so."""
+
 app = typer.Typer(
     name="tailrace",
     help="Puts every entry of a Hyperliquid node's hourly files into MongoDB: at once, exactly once in effect, "
@@ -25,8 +31,10 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # its tables cut names at 80 columns
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 1 verify found a difference, 2 usage, 70 failure at run time, 78 configuration.",
+    epilog="Exit codes: 0 done, 1 verify found a difference, 2 usage, 70 failure at run time, 78 configuration,"
+    " 130 interrupted.",
 )
 
 
@@ -54,7 +62,7 @@ app.command("demo")(demo.demo)
 
 
 def main() -> None:
-    """Entry point of the `tailrace` script."""
+    """What `sys.argv` says, to its end. Raises SystemExit when anything is wrong."""
     sys.argv[1:] = without_stray_secrets(sys.argv[1:])
     try:
         app()
@@ -76,9 +84,18 @@ def _said(problems: list[str], code: int) -> int:
 
 def without_stray_secrets(arguments: list[str]) -> list[str]:
     """The command line with every connection string redacted that no option takes: a usage error would echo it.
-    Pure."""
-    result = []
-    for before, argument in zip(["", *arguments], arguments, strict=False):
-        wanted = before == "--mongodb-uri" or argument.startswith("--mongodb-uri=")
-        result.append(argument if wanted else redact(argument))
+
+    A connection string and its option become one word, so that neither is taken for an argument when the option before
+    lacks its value. Pure.
+    """
+    result: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word == "--":
+            return [*result, word, *(_STRAY.sub(r"\1***@", rest) for rest in words)]
+        if word == _URI:
+            value = next(words, None)
+            result.append(word if value is None else f"{word}={value}")
+        else:
+            result.append(word if word.startswith(f"{_URI}=") else _STRAY.sub(r"\1***@", word))
     return result

@@ -120,7 +120,7 @@ class MongodProcess:
         # HAZARD: PDEATHSIG fires when the *thread* that forked dies, not the process: start from the thread that runs
         # the event loop, which lives as long as we do. preexec_fn runs between fork and exec, where other threads'
         # locks may be held for ever: it makes two system calls and allocates nothing that needs a lock.
-        with self._complaints.open("wb") as complaints:
+        with os.fdopen(os.open(self._complaints, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as complaints:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - fork is quick; the program is ours to choose
                 command,
                 stdin=subprocess.DEVNULL,

@@ -2,17 +2,20 @@
 
     TailraceError
     ├── UsageError            the command line is off                          exit 2
+    ├── Interrupted           Ctrl-C in a command that runs to its end         exit 130
     ├── ConfigurationError    what only an operator can mend, before we start  exit 78
     │   ├── SettingsError       a setting is wrong: key, where it was set, what is allowed
     │   ├── SettingsChanged     other settings than those the collection was filled with
     │   ├── CollectionUnfit     time-series, capped, view, foreign shard key, TTL: would break a promise
     │   ├── StateLocked         another `run` holds this state directory
     │   ├── StateCorrupt        the state database cannot be read; says what to do
+    │   ├── LedgerDamaged       a document of the ledger is not as it was written: ids follow from it
     │   ├── SourceTaken         another live writer has this source name
     │   └── ServerRefusesUs     authentication, role, options, unreachable at start-up
     ├── FileRewritten         bytes read before are not there any more: the next life begins (never leaves the pipeline)
     ├── UnreadableFile        (reading) not a regular file, or a damaged archive: the others go on
     ├── PrefixTaken           (ledger) another life has these seven bytes: take the next salt
+    ├── CollectionsDropped    dropped or made anew under us: the source starts anew, in this process
     ├── StateWriteFailed      (checkpoints) the disk is full: nothing is lost, saved again later
     └── RuntimeFailure        we cannot go on; nothing is lost, a restart continues        exit 70
         └── EveryDocumentRefused  the server refused all documents of a span for an unlisted reason
@@ -34,6 +37,7 @@ class Exit:
     USAGE = 2
     FAILURE = 70
     CONFIGURATION = 78
+    INTERRUPTED = 130
 
 
 class Verdict(StrEnum):
@@ -45,10 +49,25 @@ class Verdict(StrEnum):
     STOP = "stop"  # a defect or a broken promise: stop, lose nothing
 
 
+def one_line(text: str) -> str:
+    """What does not print (control characters, line ends, undecodable bytes of a path) as its escape: a sentence stays
+    a sentence, and nothing that a configuration holds reaches a terminal as a command."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 class TailraceError(Exception):
     """Base of all; `exit_code` is what the process ends with when nobody handles it."""
 
     exit_code = Exit.FAILURE
+
+
+class Interrupted(TailraceError):
+    """Ctrl-C in a command that runs to its end (`run` drains instead)."""
+
+    exit_code = Exit.INTERRUPTED
+
+    def __init__(self) -> None:
+        super().__init__("interrupted")
 
 
 class UsageError(TailraceError):
@@ -60,11 +79,11 @@ class ConfigurationError(TailraceError):
 
 
 class SettingsError(ConfigurationError):
-    """All problems of one configuration, reported at once."""
+    """All problems of one configuration, reported at once, each on one line whatever a name or a path in it holds."""
 
     def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
+        self.problems = [one_line(problem) for problem in problems]
+        super().__init__("\n".join(self.problems))
 
 
 class SettingsChanged(ConfigurationError):
@@ -83,6 +102,10 @@ class StateCorrupt(ConfigurationError):
     pass
 
 
+class LedgerDamaged(ConfigurationError):
+    pass
+
+
 class SourceTaken(ConfigurationError):
     pass
 
@@ -93,6 +116,14 @@ class ServerRefusesUs(ConfigurationError):
 
 class FileRewritten(TailraceError):
     """The file was truncated or rewritten under the offset we had reached."""
+
+
+class CollectionsDropped(TailraceError):
+    """Collections that a source was bound to are gone, or others have their names. Never leaves the instance."""
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__(f"dropped or made anew while in use: {', '.join(names)}")
+        self.names = names
 
 
 class RuntimeFailure(TailraceError):

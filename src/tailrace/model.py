@@ -1,4 +1,4 @@
-"""The values that pass between the stages. Imports nothing of ours.
+"""The values that pass between the stages. Imports nothing of ours but how checksums add up.
 
     SourceFile  what discovery saw of a name in the tree          (discovery -> pipeline)
     Life        one life of a source file, as the ledger knows it (ledger    -> everybody)
@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NewType
+
+from tailrace.checksum import plus
 
 Offset = NewType("Offset", int)
 """Next byte to read, counted from the start of one life of the uncompressed file."""
@@ -93,7 +95,8 @@ class SourceFile:
     """One hour file as a scan saw it. A name and what `stat` said, not yet a life.
 
     `hour` is the UTC hour of the path, in epoch seconds (a multiple of 3600). `size` is the size on disk:
-    compressed bytes when `compression` is not NONE.
+    compressed bytes when `compression` is not NONE. `within`: real paths of the folders that links must not lead out
+    of; whoever opens the file holds it to them (empty: anywhere).
     """
 
     path: str
@@ -103,6 +106,7 @@ class SourceFile:
     inode: int
     size: int
     mtime_ns: int
+    within: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,6 +191,7 @@ class Encoded:
 
     `documents` are BSON, `_id` first, in file order; `document_lines` is unset in position identity (the place
     is in the `_id`) and holds the (line start, entry index) of each document in content identity.
+    `checksum`: of `documents` (`tailrace.checksum`); None in content identity, and where nobody asks.
     Law: `lines` counts every line of the chunk, `entries == len(documents) + len(rejects)`.
     """
 
@@ -194,6 +199,7 @@ class Encoded:
     rejects: list[Reject]
     lines: int
     document_lines: list[tuple[int, int]] | None = None
+    checksum: int | None = None
 
     @property
     def entries(self) -> int:
@@ -202,12 +208,16 @@ class Encoded:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of a settled span's entries. Law: `entries == inserted + duplicates + rejected`."""
+    """What became of a settled span's entries. Law: `entries == inserted + duplicates + rejected`.
+
+    `checksum`: of the documents that were inserted or proven to be stored; None: unknown.
+    """
 
     lines: int = 0
     inserted: int = 0
     duplicates: int = 0
     rejects: dict[Reason, int] = field(default_factory=dict)
+    checksum: int | None = 0
 
     def add(self, other: Outcome) -> None:
         self.lines += other.lines
@@ -215,6 +225,7 @@ class Outcome:
         self.duplicates += other.duplicates
         for reason, count in other.rejects.items():
             self.rejects[reason] = self.rejects.get(reason, 0) + count
+        self.checksum = plus(self.checksum, other.checksum)
 
     @property
     def rejected(self) -> int:
@@ -227,15 +238,21 @@ class Outcome:
 
 @dataclass(slots=True)
 class Totals:
-    """Sums of the outcomes of a life's settled prefix."""
+    """Sums of the outcomes of a life's settled prefix.
+
+    `checksum`: of all its documents that were inserted or proven to be stored (`tailrace.checksum`). None: unknown, for
+    ever, because part of them was not summed (content identity, or counts begun by a version without it).
+    """
 
     lines: int = 0
     inserted: int = 0
     duplicates: int = 0
     rejected: int = 0
+    checksum: int | None = 0
 
     def add(self, outcome: Outcome) -> None:
         self.lines += outcome.lines
         self.inserted += outcome.inserted
         self.duplicates += outcome.duplicates
         self.rejected += outcome.rejected
+        self.checksum = plus(self.checksum, outcome.checksum)

@@ -1,4 +1,4 @@
-"""The guarantees page names tests that exist, and the README speaks of things that exist."""
+"""The pages of promises and of faults name tests that exist, and the README speaks of things that exist."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "CON
 
 
 def named_tests() -> list[str]:
-    return re.findall(r"`(tests/[^`]+)`", (ROOT / "docs" / "guarantees.md").read_text())
+    pages = [(ROOT / "docs" / name).read_text() for name in ("guarantees.md", "faults.md")]
+    return sorted({name for page in pages for name in re.findall(r"`(tests/[^`]+)`", page)})
 
 
 def test_every_promise_names_a_test() -> None:
@@ -28,9 +29,18 @@ def test_every_promise_names_a_test() -> None:
     assert [row for row in rows if "`tests/" not in row] == []
 
 
+def test_every_fault_names_a_test() -> None:
+    """Each row of the table of faults has its five columns, and a test in the last."""
+    page = (ROOT / "docs" / "faults.md").read_text()
+    rows = [line.strip("|").split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    rows = [row for row in rows if row[0].strip() != "fault"]
+    assert len(rows) > 60
+    assert [row[0] for row in rows if len(row) != 5 or "`tests/" not in row[4]] == []
+
+
 @pytest.mark.parametrize("name", named_tests())
 def test_every_named_test_exists(name: str) -> None:
-    """A test that the guarantees name is in the file that they name."""
+    """A test that a page names is in the file that it names."""
     file, _, function = name.partition("::")
     tree = ast.parse((ROOT / file).read_text())
     functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}

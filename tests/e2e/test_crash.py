@@ -1,61 +1,19 @@
-"""Killed and restarted under load, on either side: exact."""
+"""Stopped, and left alone by MongoDB, under load: exact. What kill -9 does is in tests/faults/test_kills.py."""
 
 from __future__ import annotations
 
 import os
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
-from random import Random
-from typing import Any
 
 import pytest
-from pymongo import MongoClient
+from tests.support.load import Load, counts
 from tests.support.servers import Server
 from tests.support.tailrace_process import Run, tailrace, until
 
 from tailrace.embedded import free_port
-from tailrace.model import Framing
-from tailrace.simulator import Manifest, Node, Plan
-
-START = int(datetime(2025, 3, 10, 21, 30, tzinfo=UTC).timestamp())
-
-
-class Load:
-    """A node that writes 2,800 trades a second for `seconds`, hours rolling every few seconds."""
-
-    def __init__(self, root: Path, seconds: float, framing: Framing = Framing.BARE) -> None:
-        self.plan = Plan(
-            root=root,
-            stream="node_trades",
-            framing=framing,
-            rate=2800.0,
-            speed=1200.0,
-            start=START,
-            entries=None,
-            hours=None,
-            duration=seconds,
-            bad=0.0005,
-            seed=5,
-            buffer=0.05,
-        )
-        self.stopped = threading.Event()
-        self.manifest: list[Manifest] = []
-        self._thread = threading.Thread(target=lambda: self.manifest.append(Node(self.plan).run(self.stopped)))
-        self._thread.start()
-
-    @property
-    def writing(self) -> bool:
-        return self._thread.is_alive()
-
-    def written(self) -> Manifest:
-        self._thread.join(60)
-        return self.manifest[0]
-
-    def close(self) -> None:
-        self.stopped.set()
-        self._thread.join(20)
+from tailrace.simulator import Manifest
 
 
 @pytest.fixture
@@ -78,43 +36,8 @@ def flags_for(tmp_path: Path, server: Server, database: str) -> tuple[str, ...]:
     )
 
 
-def counts(server: Server, database: str) -> tuple[int, int]:
-    with MongoClient[dict[str, Any]](server.uri) as client:
-        rejects = client[database]["node_trades.rejects"].count_documents({"reason": {"$exists": True}})
-        return client[database]["node_trades"].count_documents({}), rejects
-
-
 def exact(server: Server, database: str, written: Manifest) -> bool:
-    return counts(server, database) == (written.good, sum(written.bad.values()))
-
-
-@pytest.mark.timeout(120)
-def test_kill_dash_nine_in_mid_load(
-    tmp_path: Path, standalone: Server, database_name: str, load: Callable[..., Load]
-) -> None:
-    """tailrace is killed with -9 eight times at random moments under load with rolling hours, and started again: every
-    line is stored once."""
-    seed = int.from_bytes(os.urandom(4))
-    print(f"seed {seed}")
-    rng = Random(seed)
-    flags = flags_for(tmp_path, standalone, database_name)
-    running = load(12.0)
-    kills = 0
-    while running.writing and kills < 8:
-        with Run(*flags) as run:
-            run.wait_for("starting")
-            threading.Event().wait(rng.uniform(0.4, 1.6))  # the moment of the kill is what is random here
-            run.kill()
-            kills += 1
-    assert kills >= 5
-    with Run(*flags) as run:
-        run.wait_for("live")
-        written = running.written()
-        until(lambda: exact(standalone, database_name, written), what="every line stored once")
-        run.stop()
-    assert written.entries > 20_000
-    proof = tailrace("verify", *flags)
-    assert proof.returncode == 0, proof.stdout + proof.stderr
+    return counts(server.uri, database) == (written.good, sum(written.bad.values()))
 
 
 @pytest.mark.timeout(120)
@@ -195,7 +118,7 @@ def test_a_stop_stores_what_is_in_flight(
         run.wait_for("live")
         threading.Event().wait(1.0)  # some load
         first = run.stop()
-    assert sum(counts(standalone, database_name)) == first["lines"] > 0
+    assert sum(counts(standalone.uri, database_name)) == first["lines"] > 0
     written = running.written()
     with Run(*flags, "--log-level", "info") as run:
         run.wait_for("live")

@@ -28,7 +28,8 @@ with CheckpointStore.open(pathlib.Path(sys.argv[1])) as store:
         store.save("s", "d.c", [
             Checkpoint(prefix=b"%07d" % i, fingerprint=b"f" * 32, source="s", path=f"/r/{{i}}", hour=i, number=0,
                        salt=0, start=0, offset=offset, guard=b"g" * 16, device=1, inode=i, size=offset, mtime_ns=0,
-                       finished=False, compression="", lines=offset, inserted=offset, duplicates=0, rejected=0)
+                       finished=False, compression="", lines=offset, inserted=offset, duplicates=0, rejected=0,
+                       checksum=None)
             for i in range({_ROWS})
         ])
         print("saved", offset, flush=True)

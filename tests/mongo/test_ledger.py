@@ -28,6 +28,7 @@ def a_progress(prefix: bytes, uuid: bytes, offset: int) -> Progress:
         inserted=offset // 8,
         duplicates=0,
         rejected=0,
+        checksum=None,
     )
 
 
@@ -99,7 +100,7 @@ async def test_progress_is_kept_for_its_collection_and_never_goes_back(standalon
         (known,) = await it.ledger.lives(HOUR)
         assert known.progress == a_progress(life.prefix, uuid, 800)
         await it.ledger.record([])
-        await it.handles.data.drop()
+        await it.admin.data.drop()
     async with bench(standalone.uri, database_name) as it:
         assert it.facts.uuid != uuid
         (known,) = await it.ledger.lives(HOUR)

@@ -93,7 +93,7 @@ async def test_a_field_somebody_added_is_no_conflict(standalone: Server, databas
     async with bench(standalone.uri, database_name) as it:
         chunk, encoded = a_span(a_life(), 5)
         await it.writer.write(chunk, encoded, compare_first=False)
-        await it.handles.data.update_many({}, {"$set": {"note": "checked"}})
+        await it.admin.data.update_many({}, {"$set": {"note": "checked"}})
         outcome = await it.writer.write(chunk, encoded, compare_first=False)
         assert (outcome.duplicates, outcome.rejects) == (5, {})
 
@@ -102,10 +102,10 @@ async def test_duplicates_validator_and_unique_index_in_one_batch(standalone: Se
     """One unordered batch with replays, a validator's refusals (121), another index's duplicates and good documents:
     each ends where it belongs, and only the good ones are new."""
     async with bench(standalone.uri, database_name) as it:
-        await it.handles.database.command(
+        await it.admin.database.command(
             {"collMod": "trades", "validator": {"$jsonSchema": {"properties": {"n": {"bsonType": ["int", "string"]}}}}}
         )
-        await it.handles.data.create_index("unique_field", unique=True, sparse=True)
+        await it.admin.data.create_index("unique_field", unique=True, sparse=True)
         life = a_life()
         chunk, encoded = a_span(life, 40)
         documents = [bson.decode(document) for document in encoded.documents]

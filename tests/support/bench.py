@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import bson
 from bson import ObjectId
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
+from tests.support import roles
 
 from tailrace import identity
 from tailrace.ingest.mongo.connection import Client, Handles, ServerOptions, connect, handles, parse_write_concern
@@ -26,14 +27,14 @@ Doc = dict[str, Any]
 
 
 class Commands(CommandListener):
-    """What was sent, in order: the name and a copy of the command."""
+    """What was sent, in order: the name and a copy of the command. Authentication is left out."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, Doc]] = []
         self.keep = True
 
     def started(self, event: CommandStartedEvent) -> None:
-        if self.keep:
+        if self.keep and not event.command_name.startswith("sasl"):
             self.sent.append((event.command_name, dict(event.command)))
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
@@ -51,6 +52,7 @@ class Bench:
     """One source's view of a prepared collection."""
 
     client: Client
+    admin: Handles  # for what tailrace may not do when the tests run with its role
     options: ServerOptions
     facts: CollectionFacts
     handles: Handles
@@ -94,6 +96,8 @@ async def bench(
     )
     commands = Commands()
     client = connect(options, listeners=[commands])
+    powerful = replace(options, uri=roles.as_admin(uri))
+    admin = connect(powerful)
     try:
         facts = await prepare(client, options, indexes=indexes, clustered=clustered)
         ours = handles(client, options)
@@ -105,6 +109,7 @@ async def bench(
         commands.sent.clear()
         yield Bench(
             client=client,
+            admin=handles(admin, powerful),
             options=options,
             facts=facts,
             handles=ours,
@@ -115,6 +120,7 @@ async def bench(
             commands=commands,
         )
     finally:
+        await admin.close()
         await client.close()
 
 

@@ -16,7 +16,7 @@ from tailrace.commands.verify import choose, verify_sources
 from tailrace.config import Settings, load
 from tailrace.ingest.instance import Instance, server_options
 from tailrace.ingest.mongo.connection import connect
-from tailrace.verify.file import Patience
+from tailrace.verify.patience import Patience
 from tailrace.verify.report import FileReport, VerifyReport
 
 Document = dict[str, Any]
@@ -91,10 +91,15 @@ class Tree:
         return path
 
     def ingest(self, **more: str) -> None:
-        """`run --once`."""
-        asyncio.run(Instance(self.settings(**more), once=True).run(asyncio.Event()))
+        """`run --once`, held to invariant 5 at its end."""
+        instance = Instance(self.settings(**more), once=True)
+        asyncio.run(instance.run(asyncio.Event()))
+        for stats in instance.stats.values():
+            assert (stats.imbalance(), stats.lines_in_flight) == (0, 0), stats.figures()
 
-    def verify(self, *hours: str, deep: bool = True, patience: Patience | None = None, **more: str) -> VerifyReport:
+    def verify(
+        self, *hours: str, deep: bool = True, repair: bool = False, patience: Patience | None = None, **more: str
+    ) -> VerifyReport:
         settings = self.settings(**more)
 
         async def verify() -> VerifyReport:
@@ -102,9 +107,8 @@ class Tree:
             try:
                 chosen = choose(settings, hours)
                 waits = Patience(looks=1, pause=0.01) if patience is None else patience
-                [report] = await verify_sources(
-                    settings, chosen, client, settings.connection_string, deep=deep, patience=waits
-                )
+                uri = settings.connection_string
+                [report] = await verify_sources(settings, chosen, client, uri, deep=deep, repair=repair, patience=waits)
             finally:
                 await client.close()
             return report

@@ -13,6 +13,7 @@ from typing import Any
 
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
+from tests.support import roles
 
 from tailrace.embedded import MongodProcess, find_mongod
 
@@ -30,15 +31,29 @@ class Server:
     """One mongod with test commands. Every test that breaks it brings it back."""
 
     def __init__(self, directory: Path, *arguments: str) -> None:
-        self.process = MongodProcess(directory, program=program(), arguments=[*TEST_COMMANDS, *arguments])
+        # One that is started with --auth has users of its own.
+        self.guarded = roles.authenticated() and "--auth" not in arguments
+        self.has_users = False
+        self._in_set = "--replSet" in arguments  # its users are made by the set, on the primary
+        guard = roles.arguments(directory) if self.guarded else []
+        self.process = MongodProcess(directory, program=program(), arguments=[*TEST_COMMANDS, *guard, *arguments])
 
     @property
     def uri(self) -> str:
-        return self.process.uri
+        """For tailrace: with authentication on, that of a user with the documented role only."""
+        return roles.as_user(self.process.uri, roles.PRODUCT) if self.guarded else self.process.uri
+
+    @property
+    def admin_uri(self) -> str:
+        """For what a test does to the server, as soon as it has users."""
+        return roles.as_user(self.process.uri, roles.ADMIN) if self.has_users else self.process.uri
 
     def start(self) -> None:
         """Also after `kill` or `stop`: same port, same data."""
         asyncio.run(self.process.start())
+        if self.guarded and not self.has_users and not self._in_set:
+            roles.make_users(self.process.uri)
+            self.has_users = True
 
     def stop(self) -> None:
         asyncio.run(self.process.stop())
@@ -59,7 +74,7 @@ class Server:
             os.kill(pid, signal.SIGCONT)
 
     def command(self, command: dict[str, Any] | str, database: str = "admin") -> dict[str, Any]:
-        with MongoClient[dict[str, Any]](self.uri) as client:
+        with MongoClient[dict[str, Any]](self.admin_uri) as client:
             return client[database].command(command)
 
     @contextmanager
@@ -83,9 +98,19 @@ class ReplicaSet:
         self.members = [Server(directory / str(number), *arguments) for number in range(3)]
 
     @property
+    def ports(self) -> list[int]:
+        """Where clients and the other members reach each member."""
+        return [member.process.port for member in self.members]
+
+    @property
     def uri(self) -> str:
-        hosts = ",".join(f"127.0.0.1:{member.process.port}" for member in self.members)
-        return f"mongodb://{hosts}/?replicaSet={REPLICA_SET}"
+        hosts = ",".join(f"127.0.0.1:{port}" for port in self.ports)
+        uri = f"mongodb://{hosts}/?replicaSet={REPLICA_SET}"
+        return roles.as_user(uri, roles.PRODUCT) if self.members[0].guarded else uri
+
+    @property
+    def admin_uri(self) -> str:
+        return roles.as_user(self.uri, roles.ADMIN) if self.members[0].guarded else self.uri
 
     @property
     def primary(self) -> Server:
@@ -105,12 +130,17 @@ class ReplicaSet:
         config = {
             "_id": REPLICA_SET,
             "members": [
-                {"_id": number, "host": f"127.0.0.1:{member.process.port}", "priority": 2 if number == 0 else 1}
-                for number, member in enumerate(self.members)
+                {"_id": number, "host": f"127.0.0.1:{port}", "priority": 2 if number == 0 else 1}
+                for number, port in enumerate(self.ports)
             ],
             "settings": {"electionTimeoutMillis": 2000, "heartbeatIntervalMillis": 500},
         }
         self.members[0].command({"replSetInitiate": config})
+        if self.members[0].guarded:
+            wait_until(lambda: self.members[0].command("hello")["isWritablePrimary"], "no primary to make users on")
+            roles.make_users(self.members[0].process.uri)
+            for member in self.members:
+                member.has_users = True
         self.settled()
 
     def settled(self) -> None:

@@ -1,4 +1,8 @@
-"""`tailrace` as its users run it: a subprocess with flags, logs as JSON lines, signals."""
+"""`tailrace` as its users run it: a subprocess with flags, logs as JSON lines, signals.
+
+Whatever ingests here is held to invariant 5 when it ends (`must_balance`): no test has to ask for it or can forget it.
+Of a process that was killed only its alarms count; the one that is started after it gives the figures.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,7 +28,7 @@ def environment(**more: str) -> dict[str, str]:
 
 def tailrace(*arguments: str, timeout: float = 60, **env: str) -> subprocess.CompletedProcess[str]:
     """Run one command to its end."""
-    return subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "tailrace", *arguments],
         capture_output=True,
         text=True,
@@ -32,6 +36,41 @@ def tailrace(*arguments: str, timeout: float = 60, **env: str) -> subprocess.Com
         env=environment(**env),
         check=False,
     )
+    if arguments[:1] == ("run",):
+        must_balance(events_of(done.stderr.splitlines()), done.returncode)
+    return done
+
+
+def events_of(lines: Iterable[str]) -> list[Event]:
+    """What was logged, of standard error. A line that is no event becomes one, `not_json`."""
+    return [_event(line) for line in lines]
+
+
+def _event(line: str) -> Event:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        event = None
+    return event if isinstance(event, dict) else {"event": "not_json", "text": line}
+
+
+def must_balance(events: Iterable[Event], code: int | None) -> None:
+    """Invariant 5, from the events of one `tailrace run` that ended with `code` (None: it is not known).
+
+    lines read = settled + in flight; entries settled = inserted + duplicates + rejected; nothing is left in flight by
+    a good end, unless it was said to be abandoned; and a good end gives its account.
+    """
+    names = {event.get("event"): event for event in events}
+    assert "unaccounted" not in names, f"lines or entries are not accounted for: {names['unaccounted']}"
+    accounts = [event for event in events if event.get("event") == "stopped"]
+    for each in accounts:
+        assert each["lines_read"] == each["lines"] + each["lines_in_flight"], each
+        assert each["entries"] == each["inserted"] + each["duplicates"] + each["rejected"], each
+        assert each["unaccounted"] == 0, each
+        if code == 0 and "spans_abandoned" not in names:
+            assert each["lines_in_flight"] == 0, each
+    if code == 0 and names.keys() & {"live", "caught_up", "catching_up"}:
+        assert accounts, "it ended well and gave no account (log_level above info?)"
 
 
 class Run:
@@ -55,21 +94,20 @@ class Run:
         assert self.process.stderr is not None
         for line in self.process.stderr:
             self.lines.append(line)
-            try:
-                self.events.append(json.loads(line))
-            except ValueError:
-                self.events.append({"event": "not_json", "text": line})
+            self.events.append(_event(line))
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_error: object) -> None:
+    def __exit__(self, kind: object, *_error: object) -> None:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait(10)
         self._reader.join(10)
         assert self.process.stderr is not None
         self.process.stderr.close()
+        if kind is None:
+            must_balance(self.events, self.process.returncode)
 
     def named(self, event: str) -> list[Event]:
         return [each for each in list(self.events) if each.get("event") == event]
@@ -90,6 +128,7 @@ class Run:
         code = self.process.wait(timeout)
         self._reader.join(10)
         assert code == 0, f"exit {code}:\n{''.join(self.lines)}"
+        must_balance(self.events, code)
         return self.named("stopped")[-1]
 
     def kill(self) -> None:
@@ -100,6 +139,7 @@ class Run:
     def ended(self, timeout: float = 30) -> int:
         code = self.process.wait(timeout)
         self._reader.join(10)
+        must_balance(self.events, code)
         return code
 
 

@@ -49,6 +49,7 @@ def make(number: int = 0, *, offset: int = 100, source: str = SOURCE, finished: 
         inserted=2,
         duplicates=1,
         rejected=0,
+        checksum=2**63 - 1,
     )
 
 
@@ -98,6 +99,18 @@ def test_what_was_saved_is_loaded_after_reopening(tmp_path: Path) -> None:
         assert store.load(SOURCE, NAMESPACE) == rows[::-1]
         assert store.load(SOURCE, "other.collection") == []
         assert store.load("other", NAMESPACE) == []
+
+
+def test_a_save_that_fails_at_its_second_row_leaves_nothing_of_the_first(tmp_path: Path) -> None:
+    """All rows or none, also where it is not SQLite that fails; and the next save works."""
+    beyond = dataclasses.replace(make(1), hour=1 << 70)  # more than SQLite's integers hold
+    with CheckpointStore.open(tmp_path) as store:
+        store.bind(SOURCE, NAMESPACE, UUID, ROOT)
+        with pytest.raises(OverflowError):
+            store.save(SOURCE, NAMESPACE, [make(0), beyond])
+        assert store.load(SOURCE, NAMESPACE) == []
+        store.save(SOURCE, NAMESPACE, [make(0)])
+        assert store.load(SOURCE, NAMESPACE) == [make(0)]
 
 
 def test_a_later_save_replaces_the_row_of_its_life(tmp_path: Path) -> None:

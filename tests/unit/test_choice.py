@@ -80,3 +80,9 @@ def test_merge_never_trusts_an_equal_prefix_with_another_fingerprint() -> None:
         ledger, offset=Offset(500), life=replace(ledger.life, fingerprint=ledger.life.fingerprint[:3] + b"x" * 29)
     )
     assert merge([impostor], [ledger]) == [ledger]
+
+
+def test_merge_keeps_the_local_guard_where_both_stand_at_one_offset() -> None:
+    """A life that never had progress recorded has no guard in the ledger: with the local one a rewrite is noticed."""
+    local, ledger = known(offset=50, guard=b"local"), known(offset=50, guard=b"")
+    assert merge([local], [ledger]) == [local]

@@ -267,6 +267,22 @@ def test_a_root_that_tells_no_stream(tmp_path: Path) -> None:
         assert loaded({**environ, "TAILRACE_STREAM": "strange"}).settings.sources[0].stream == "strange"
 
 
+def test_a_day_folder_is_no_root(tmp_path: Path) -> None:
+    """The sentence names the root to set."""
+    root = tmp_path / "strange" / "hourly" / "20250310"
+    sentence = f"lies within an hourly folder; set root to {tmp_path / 'strange'}."
+    assert problems({**FINE, "TAILRACE_ROOT": str(root)}) == [f'root = "{root}" (from TAILRACE_ROOT) {sentence}']
+
+
+def test_source_tables_under_the_singular(tmp_path: Path) -> None:
+    """`[[source]]` is told apart from the setting `source`, in one sentence and nothing more."""
+    file = tmp_path / "tailrace.toml"
+    file.write_text('[[source]]\nstream = "node_trades"\nroot = "/data"\n')
+    assert problems({**HOME, "TAILRACE_MONGODB_URI": URI}, config=str(file)) == [
+        f"{file}: [[source]] is not a table of a source: write [[sources]]."
+    ]
+
+
 def test_what_must_be_set() -> None:
     """Only what the command requires; a command that needs no collection gets no source."""
     assert problems(HOME) == [

@@ -151,7 +151,7 @@ def test_a_file_without_a_uri(tmp_path: Path) -> None:
 def test_a_uri_under_a_wrong_key() -> None:
     """Hidden there, too."""
     assert problems({"TAILRACE_MONGODB_URI_FILE": URI, "TAILRACE_STREAM": URI, "TAILRACE_MAX_WORKERS": URI}) == [
-        "mongodb_uri_file = *** (from TAILRACE_MONGODB_URI_FILE) cannot be read: No such file or directory.",
+        "mongodb_uri_file = *** (from TAILRACE_MONGODB_URI_FILE) must be a path, and this is a connection string.",
         "max_workers = *** (from TAILRACE_MAX_WORKERS) must be a whole number from 1 to 64.",
         "stream = *** (from TAILRACE_STREAM) must be the name of a stream's directory, such as node_trades.",
     ]

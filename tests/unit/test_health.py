@@ -33,7 +33,7 @@ def test_an_outage_is_three_kinds_of_lines_never_one_per_retry() -> None:
         "mongodb_back",
     ]
     assert logs[0]["log_level"] == "warning"
-    assert "nothing is lost; reading stops when 1024 bytes are in flight" in logs[0]["meaning"]
+    assert "nothing is lost; reading stops when 1.0 kB are in flight" in logs[0]["meaning"]
     assert logs[-1] == {"event": "mongodb_back", "log_level": "info", "after_s": 100.0, "retries": 1000}
     assert health.state.ok
 

@@ -33,6 +33,8 @@ def test_a_position_id_is_prefix_and_five_bytes_of_place() -> None:
     assert position_id(PREFIX, 0x0102030405).hex() == "67cec630a1b2c30102030405"
     assert position_id(PREFIX, 255, 1).hex() == "67cec630a1b2c30000000100"
     assert place_of(bytes.fromhex("67cec630a1b2c30000000100")) == 256
+    assert place_of(bytes.fromhex("67cec630a1b2c3ff02030405")) == 0xFF02030405
+    assert place_of(bytes.fromhex("67cec630a1b2c30000000100" + "ff" * 8)) == 256, "of a reject, too"
 
 
 def test_position_ids_sort_as_the_file_does() -> None:

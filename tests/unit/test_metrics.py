@@ -22,6 +22,7 @@ WITHOUT_UNIT = {"tailrace_unaccounted", "tailrace_live", "tailrace_server_ok", "
 def stats_of(lines: int, *, in_flight: int = 0, rejects: dict[Reason, int] | None = None) -> SourceStats:
     """So many one-entry lines of ten bytes read, all but `in_flight` settled in one span."""
     stats = SourceStats(lag_bytes=7, lag_seconds=1.5, files_open=2, files_backlog=1, rollovers=3, rewritten=4)
+    stats.locked = ["/data/a"]
     stats.read(lines, lines * 10)
     settled, rejects = lines - in_flight, rejects or {}
     outcome = Outcome(lines=settled, inserted=settled - sum(rejects.values()) - 1, duplicates=1, rejects=rejects)
@@ -72,6 +73,7 @@ def test_figures_of_a_source() -> None:
         "lag_seconds": 1.5,
         "open_files": 2,
         "backlog_files": 1,
+        "locked_files": 1,
         "rollovers_total": 3,
         "rewritten_files_total": 4,
         "lost_bytes_total": 11,

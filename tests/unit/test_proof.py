@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailrace.identity import content_id, position_id
-from tailrace.ingest.mongo.proof import CONTENT_GAP, ranges_of, split
+from tailrace.ingest.mongo.proof import CONTENT_GAP, Proof, _classify, ranges_of, split
 from tailrace.ingest.mongo.writer import line_at, locate
 from tailrace.model import Chunk, Encoded, Life, Offset, Span
 
@@ -40,6 +40,17 @@ def test_a_raw_batch_is_its_documents() -> None:
     documents = [bson.encode({"n": number, "t": "x" * number}) for number in range(20)]
     assert list(split(b"".join(documents))) == documents
     assert list(split(b"")) == []
+
+
+def test_a_document_of_somebody_else_is_passed_over() -> None:
+    """Between two ids of ours lie those of other writers (content identity): they say nothing about ours."""
+    ours = bson.encode({"_id": bson.ObjectId(content_id(5, ["ours"])), "n": 1})
+    other = bson.encode({"_id": bson.ObjectId(content_id(5, ["other"])), "n": 2})
+    proof = Proof(absent={ours[9:21]: ours})
+    _classify(proof, other, frozenset())
+    assert (proof.equal, proof.different, list(proof.absent)) == (set(), {}, [ours[9:21]])
+    _classify(proof, ours, frozenset())
+    assert (proof.equal, proof.different, proof.absent) == ({ours[9:21]}, {}, {})
 
 
 LIFE = Life(source="s", family="f", path="p", hour=3600, number=0, salt=0, fingerprint=bytes(32), start=Offset(0))

@@ -32,3 +32,9 @@ def test_a_torn_rest_is_waited_for_longer_but_not_for_ever() -> None:
     """A line that took 59 minutes to be finished is read from the open descriptor; one that never is costs none."""
     assert not may_seal(**{**_DONE, "torn": True, "idle_s": 59 * 60.0})
     assert may_seal(**{**_DONE, "torn": True, "idle_s": 300.0 * TORN_PATIENCE})
+
+
+def test_a_torn_rest_is_waited_for_two_hours_by_default() -> None:
+    """As long as a node's pruning leaves its files there, and no longer."""
+    assert not may_seal(**{**_DONE, "torn": True, "idle_s": 7199.9})
+    assert may_seal(**{**_DONE, "torn": True, "idle_s": 7200.0})

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailrace.commands.rejects_view import printable
-from tailrace.commands.verify_view import total_line
+from tailrace.commands.verify_words import total_line
 from tailrace.errors import UsageError
 from tailrace.ingest.codec.codec import PythonCodec
 from tailrace.ingest.files.reading import open_reader
@@ -22,7 +22,7 @@ from tailrace.ingest.mongo.reject_queries import RejectHead
 from tailrace.model import Chunk, Compression, Framing, Identity, Life, Numbers, Offset, Reason, SourceFile, Span
 from tailrace.streams import schema_of
 from tailrace.verify.collation import Merge
-from tailrace.verify.file import Patience
+from tailrace.verify.patience import Patience
 from tailrace.verify.pieces import Piece, Pieces, cut
 from tailrace.verify.reject_lookup import bounds, framing_of
 from tailrace.verify.report import FileReport, FileState, Finding, FindingKind, VerifyReport
@@ -163,7 +163,7 @@ def test_one_line_says_it_all() -> None:
         assert total_line([whole, bad]).endswith(": NOT proven (1 file)")
     gone = report()
     gone.files[0].state = FileState.GONE
-    assert gone.proven
+    assert not gone.proven
     assert total_line([gone]).endswith(
         "0 entries in 0 files: 0 stored and equal, 0 kept aside; missing 0, different 0, "
         "extra 0: nothing was verified; 1 file vanished meanwhile"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ import pymongo
 import typer
 from pymongo.errors import PyMongoError
 
-from tailrace.commands.common import settle_settings
+from tailrace.commands.common import interruptible, settle_settings
 from tailrace.config import Settings, SourceSettings
 from tailrace.config.flags import ConfigOption, with_settings
 from tailrace.embedded import find_mongod
@@ -51,7 +50,7 @@ def check(flags: dict[str, str], config: ConfigOption = None) -> None:
     findings = [Finding("configuration", "valid"), *_state(loaded.settings)]
     for source in loaded.settings.sources:
         files = list(_files(source, findings))
-        findings += asyncio.run(_server(loaded.settings, source, files))
+        findings += interruptible(_server(loaded.settings, source, files))
     width = max(len(finding.subject) for finding in findings)
     failed = [finding for finding in findings if finding.problem]
     for finding in findings:
@@ -100,7 +99,7 @@ def _sample(source: SourceSettings, files: list[SourceFile], findings: list[Find
     codec = make_codec(source)
     for file in files[: -_SAMPLE_TRIES - 1 : -1]:
         try:
-            reader = open_reader(file.path, file.compression)
+            reader = open_reader(file.path, file.compression, file.within)
             line, newline, _ = reader.read_at(0, _SAMPLE_BYTES).lstrip().partition(b"\n")
             reader.close()
         except Exception as error:  # noqa: BLE001  whatever this one file is, run skips it and goes on

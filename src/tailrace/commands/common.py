@@ -6,16 +6,20 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
+from typing import Any, TypeVar
 
 import structlog
 
 from tailrace.config import FOR_INGESTING, Loaded, load
-from tailrace.errors import Exit
+from tailrace.errors import Exit, Interrupted
+from tailrace.ingest.ending import unless
 from tailrace.ops import logs
 
 log = structlog.get_logger("tailrace")
+
+T = TypeVar("T")
 
 
 def settle_settings(flags: Mapping[str, str], config: str | None, *, require: frozenset[str] = FOR_INGESTING) -> Loaded:
@@ -25,6 +29,27 @@ def settle_settings(flags: Mapping[str, str], config: str | None, *, require: fr
     for warning in loaded.warnings:
         log.warning("configuration", note=warning)
     return loaded
+
+
+def interruptible(work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, in an event loop of its own. Raises Interrupted at Ctrl-C.
+
+    HAZARD: left to `asyncio.run`, Ctrl-C cancels once, and a cancellation can be lost (see `ingest.ending`): the
+    command would go on to its end and say that all is well.
+    """
+
+    async def boxed() -> tuple[T]:
+        return (await work,)
+
+    async def until_told() -> T:
+        told = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, told.set)
+        box = await unless(told, boxed())
+        if box is None:
+            raise Interrupted
+        return box[0]
+
+    return asyncio.run(until_told())
 
 
 def stop_on_signals(stop: asyncio.Event, stopping: Callable[[str], None]) -> None:

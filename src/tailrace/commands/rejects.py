@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -12,7 +11,7 @@ from typing import Annotated, BinaryIO
 import typer
 
 from tailrace.commands import rejects_view
-from tailrace.commands.common import settle_settings
+from tailrace.commands.common import interruptible, settle_settings
 from tailrace.commands.shelves import Shelf, shelves_of, the_one
 from tailrace.config import Loaded, Settings
 from tailrace.config.flags import ConfigOption, with_settings
@@ -55,7 +54,7 @@ def list_rejects(
 ) -> None:
     """What is kept aside, in order of place, and how much by reason."""
     loaded = settle_settings(flags, config, require=_NEEDED)
-    asyncio.run(_list(loaded.settings, _filter(reason, hour), limit, as_json=as_json))
+    interruptible(_list(loaded.settings, _filter(reason, hour), limit, as_json=as_json))
 
 
 @app.command("show")
@@ -74,7 +73,7 @@ def show_reject(
     if raw + as_json + (output is not None) > 1:
         raise UsageError("only one of --raw, --json and --output can be given")
     loaded = settle_settings(flags, config, require=_NEEDED)
-    asyncio.run(_show(loaded.settings, key, output, raw=raw, as_json=as_json))
+    interruptible(_show(loaded.settings, key, output, raw=raw, as_json=as_json))
 
 
 @app.command("replay")
@@ -94,7 +93,7 @@ def replay_rejects(
     if keys and (reason or hour):
         raise UsageError("give either ids or --reason and --hour")
     loaded = settle_settings(flags, config, require=_NEEDED)
-    done = asyncio.run(_replay(loaded, keys or [], _filter(reason, hour), dry_run=dry_run))
+    done = interruptible(_replay(loaded, keys or [], _filter(reason, hour), dry_run=dry_run))
     rejects_view.print_replayed(done, dry_run=dry_run, as_json=as_json)
 
 

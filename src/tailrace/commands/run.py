@@ -12,6 +12,7 @@ from tailrace import __version__
 from tailrace.commands.common import settle_settings, stop_on_signals
 from tailrace.config import Loaded, Settings, effective
 from tailrace.config.flags import ConfigOption, with_settings
+from tailrace.errors import TailraceError
 from tailrace.ingest.files.names import locate
 from tailrace.ingest.instance import Instance
 from tailrace.ops import logs
@@ -46,20 +47,20 @@ async def _run(loaded: Loaded, *, once: bool) -> None:
         ),
     )
     monitor = Monitor(instance, lambda: _waiting(loaded.settings))
-    async with serving(None if once else loaded.settings.http, monitor):
-        await instance.run(stop, monitor.started)
+    try:
+        async with serving(None if once else loaded.settings.http, monitor):
+            await instance.run(stop, monitor.started)
+    except TailraceError:
+        _say_stopped(instance, unless_idle=True)
+        raise
+    _say_stopped(instance)
+
+
+def _say_stopped(instance: Instance, *, unless_idle: bool = False) -> None:
+    """The account of each source; after a failure only where there is one to give."""
     for name, stats in instance.stats.items():
-        done = stats.done
-        log.info(
-            "stopped",
-            source=name,
-            lines=done.lines,
-            inserted=done.inserted,
-            duplicates=done.duplicates,
-            rejected=done.rejected,
-            bytes_lost=stats.lost_bytes,
-            unaccounted=stats.imbalance(),
-        )
+        if stats.lines_read or not unless_idle:
+            log.info("stopped", source=name, **stats.figures(), bytes_lost=stats.lost_bytes)
 
 
 def _waiting(settings: Settings) -> list[str]:

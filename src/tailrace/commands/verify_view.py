@@ -1,12 +1,10 @@
-"""How `verify` shows its report: a table on a terminal, aligned plain lines elsewhere, or one JSON document."""
+"""How `verify` shows its report: a table on a terminal, aligned plain lines elsewhere. As JSON: `verify_json`."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
-from datetime import UTC, datetime
+from textwrap import wrap
 from typing import Any, Literal
 
 from rich.console import Console
@@ -14,14 +12,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from tailrace.commands.verify_words import finding_words, life_words, notices, remarks, total_line
 from tailrace.verify import source as verification
-from tailrace.verify.report import FileReport, FileState, Finding, FindingKind, Totals, VerifyReport, totals_of
+from tailrace.verify.report import FileReport, FileState, LifeState, VerifyReport
 from tailrace.verify.selection import label
 
-JSON_VERSION = 1
-"""Of the document that `--json` prints: raised when a field changes its meaning or goes."""
-
 _COLUMNS = ("file", "lines", "entries", "stored", "kept aside", "missing", "different", "extra", "verdict")
+_SPARE = ("lines", "entries", "kept aside")  # left out on a narrow terminal, in this order
+_LIVES = 20  # lines about single lives without a file
 
 
 @contextmanager
@@ -33,12 +31,26 @@ def progress_bar() -> Iterator[Any]:
         *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
     ) as bar:
         task = bar.add_task("verifying", total=None)
+        stage = ""
 
         def listen(now: verification.Progress) -> None:
-            words = f"verifying {label(now.path)} ({now.files_done + 1} of {now.files})"
-            bar.update(task, description=words, completed=now.bytes_done, total=now.bytes)
+            nonlocal stage
+            if now.stage != stage:
+                stage = now.stage
+                bar.reset(task)  # each stage has a pace of its own
+            bar.update(task, description=_doing(now), completed=now.bytes_done, total=now.bytes)
 
         yield listen
+
+
+def _doing(now: verification.Progress) -> str:
+    match now.stage:
+        case verification.FILES:
+            return f"verifying {label(now.path)} ({now.files_done + 1} of {now.files})"
+        case verification.LIVES:
+            return f"checking {label(now.path)}, without a file ({now.files_done + 1} of {now.files})"
+        case _:
+            return "looking for unexplained documents"
 
 
 def print_report(reports: Sequence[VerifyReport]) -> None:
@@ -47,23 +59,42 @@ def print_report(reports: Sequence[VerifyReport]) -> None:
         if len(reports) > 1:
             console.print(Text(f"{report.source} -> {report.namespace}"))
         if report.files:
-            _print_table(console, [_row(file) for file in report.files], report.files)
-        for file in report.files:
-            for line in _remarks(file):
-                console.print(Text(f"{label(file.path)}: {line}"))
-    console.print(Text(total_line(reports)))
+            _print_table(console, report.files)
+        for line in _lines(report):
+            _say(console, line)
+    _say(console, total_line(reports))
 
 
-def _print_table(console: Console, rows: list[tuple[str, ...]], files: Sequence[FileReport]) -> None:
+def _say(console: Console, sentence: str) -> None:
+    """One line for those who search in it; on a terminal broken between words."""
+    lines = [sentence]
     if console.is_terminal:
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        for name in _COLUMNS:  # 80 columns hold it; a figure is never broken, a verdict may be
-            side: Literal["left", "right"] = "left" if name in ("file", "verdict") else "right"
-            table.add_column(name.replace(" ", "\n"), justify=side, no_wrap=name != "verdict")
-        for row, file in zip(rows, files, strict=True):
-            good = file.state in (FileState.OK, FileState.GONE)
-            table.add_row(*row[:-1], Text(row[-1], style="green" if good else "bold red"))
-        console.print(table, soft_wrap=False)
+        lines = wrap(sentence, console.width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+    for line in lines:
+        console.print(Text(line))
+
+
+def _lines(report: VerifyReport) -> Iterator[str]:
+    """What the table does not say."""
+    for file in report.files:
+        yield from (f"{label(file.path)}: {words}" for words in remarks(file))
+        if file.state is not FileState.NOT_INGESTED:
+            yield from (f"{label(file.path)}: {finding_words(finding)}" for finding in file.findings)
+    said = [life for life in report.lives if life.state is LifeState.DIFFERS or life.behind]
+    said.sort(key=lambda life: life.state is not LifeState.DIFFERS)  # stable: what is wrong comes first
+    present = {file.hour for file in report.files}
+    for life in said[:_LIVES]:
+        former = " (an earlier life)" if life.hour in present else ""
+        yield f"{label(life.path)}{former}: {life_words(life)}"
+    if len(said) > _LIVES:
+        yield f"and {len(said) - _LIVES:,} more hours without a file like these (--json lists all)"
+    yield from notices(report)
+
+
+def _print_table(console: Console, files: Sequence[FileReport]) -> None:
+    rows = [_row(file) for file in files]
+    if console.is_terminal:
+        _print_coloured(console, rows, files)
         return
     widths = [max(len(row[at]) for row in [_COLUMNS, *rows]) for at in range(len(_COLUMNS))]
     for row in [_COLUMNS, *rows]:
@@ -74,109 +105,30 @@ def _print_table(console: Console, rows: list[tuple[str, ...]], files: Sequence[
         console.print(Text("  ".join(cells).rstrip()))
 
 
+def _print_coloured(console: Console, rows: list[tuple[str, ...]], files: Sequence[FileReport]) -> None:
+    shown = columns_that_fit(rows, console.width)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for at in shown:
+        name = _COLUMNS[at]
+        side: Literal["left", "right"] = "left" if name in ("file", "verdict") else "right"
+        table.add_column(name.replace(" ", "\n"), justify=side, no_wrap=True)
+    for row, file in zip(rows, files, strict=True):
+        good = file.state in (FileState.OK, FileState.GONE)
+        table.add_row(*(row[at] for at in shown[:-1]), Text(row[-1], style="green" if good else "bold red"))
+    console.print(table, soft_wrap=False)
+
+
+def columns_that_fit(rows: Sequence[tuple[str, ...]], width: int) -> list[int]:
+    """Which columns a terminal of this width holds: what others say as well is left out first. Pure."""
+    heads = [max(map(len, name.split())) for name in _COLUMNS]
+    widths = [max([heads[at], *(len(row[at]) for row in rows)]) for at in range(len(_COLUMNS))]
+    shown = list(range(len(_COLUMNS)))
+    for name in _SPARE:
+        if sum(widths[at] + 2 for at in shown) - 2 > width:
+            shown.remove(_COLUMNS.index(name))
+    return shown
+
+
 def _row(file: FileReport) -> tuple[str, ...]:
     counts = (file.lines, file.entries, file.equal, file.kept, file.missing, file.different, file.extra)
     return (label(file.path), *(f"{count:,}" for count in counts), file.state.value)
-
-
-def _remarks(file: FileReport) -> Iterator[str]:
-    """What the row does not say."""
-    if file.detail:
-        yield file.detail
-    if file.skipped:
-        yield f"{file.skipped:,} bytes skipped by choice (start_at = end)"
-    if file.torn:
-        stored = f", {file.torn_entries} entry of it stored by --once" if file.torn_entries else ""
-        yield f"{file.torn:,} bytes of a torn last line, which waits for its newline{stored}"
-    if file.state is FileState.DIFFERS and file.unread:
-        yield f"{file.unread:,} of the missing come after everything that is stored: they may not have been read yet"
-    if file.state is not FileState.NOT_INGESTED:
-        yield from map(_finding, file.findings)
-
-
-def _finding(finding: Finding) -> str:
-    place = f"offset {finding.offset} entry {finding.index}"
-    key = finding.key.hex()
-    match finding.kind:
-        case FindingKind.MISSING:
-            return f"missing: {place} (_id {key})"
-        case FindingKind.MISSING_REJECT:
-            return f"missing: {place}, a line that must be kept aside ({finding.reason}) and is not (reject {key})"
-        case FindingKind.DIFFERENT:
-            return f"different: {place}, field {finding.field} (_id {key})"
-        case FindingKind.EXTRA:
-            return f"extra: a document that no line explains, place {finding.offset} (_id {key})"
-
-
-def total_line(reports: Sequence[VerifyReport]) -> str:
-    """`168,009 entries in 6 files: 168,000 stored and equal, 9 kept aside; missing 0, different 0, extra 0: proven`"""
-    totals = totals_of(reports)
-    deep = all(report.deep for report in reports)
-    proven = all(report.proven for report in reports)
-    unproven = sum(file.state not in (FileState.OK, FileState.GONE) for report in reports for file in report.files)
-    entries = _count(totals.entries, "entry", "entries")
-    stored = "stored and equal" if deep else "stored (contents not compared)"
-    verdict = "proven" if proven else f"NOT proven ({_count(unproven, 'file', 'files')})"
-    if not totals.files:
-        verdict = "nothing was verified"
-    words = [
-        f"{entries} in {_count(totals.files, 'file', 'files')}: {totals.equal:,} {stored}, {totals.kept:,} kept aside",
-        f"missing {totals.missing:,}, different {totals.different:,}, extra {totals.extra:,}: {verdict}",
-    ]
-    fileless = sum(report.fileless for report in reports)
-    if fileless:
-        words.append(f"{_count(fileless, 'hour', 'hours')} of the ledger without a file, about which nothing is said")
-    if totals.gone:
-        words.append(f"{_count(totals.gone, 'file', 'files')} vanished meanwhile")
-    if totals.skipped:
-        words.append(f"{totals.skipped:,} bytes skipped by choice")
-    return "; ".join(words)
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"
-
-
-def print_json(reports: Sequence[VerifyReport]) -> None:
-    document = {
-        "version": JSON_VERSION,
-        "proven": all(report.proven for report in reports),
-        "totals": _totals(totals_of(reports)),
-        "sources": [
-            {
-                "source": report.source,
-                "collection": report.namespace,
-                "identity": report.identity.value,
-                "deep": report.deep,
-                "proven": report.proven,
-                "totals": _totals(totals_of([report])),
-                "files": [_file(file) for file in report.files],
-            }
-            for report in reports
-        ],
-    }
-    print(json.dumps(document, ensure_ascii=False))
-
-
-def _totals(totals: Totals) -> dict[str, int]:
-    fields = asdict(totals)
-    fields["kept_aside"] = fields.pop("kept")
-    return fields
-
-
-def _file(file: FileReport) -> dict[str, Any]:
-    fields = asdict(file)
-    hour = datetime.fromtimestamp(file.hour, UTC).strftime("%Y-%m-%dT%HZ")
-    findings = [
-        {
-            "kind": finding.kind.value,
-            "id": finding.key.hex(),
-            "offset": finding.offset,
-            "index": finding.index,
-            "field": finding.field,
-            "reason": finding.reason,
-        }
-        for finding in file.findings
-    ]
-    kept = fields.pop("kept")
-    return {**fields, "kept_aside": kept, "hour": hour, "state": file.state.value, "findings": findings}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tailrace.config import uri
 from tailrace.config.merge import Layer, Value
+from tailrace.config.rules import FilePath
 
 HIDDEN = uri.HIDDEN
 
@@ -24,8 +25,12 @@ def connection_string(layer: Layer, config: Path | None, problems: list[str], wa
             "remove one of the two."
         )
         return None
-    if file is not None and isinstance(file.given, str) and file.given and "\0" not in file.given:
-        return _from_file(file, Path(file.given), problems, warnings)
+    if file is not None:
+        try:
+            path = FilePath().parse(file.given)
+        except ValueError:
+            return None  # validation says so
+        return _from_file(file, path, problems, warnings)
     if direct is not None and isinstance(direct.given, str) and uri.has_secret(direct.given):
         if direct.where == "--mongodb-uri":
             warnings.append(

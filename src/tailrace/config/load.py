@@ -17,10 +17,10 @@ from pydantic import BaseModel, ValidationError
 from tailrace.config import checks, credentials
 from tailrace.config.merge import Layer, Merged, Value, merge
 from tailrace.config.paths import absolute, contradicts, default_state_dir, stream_below
-from tailrace.config.rules import FilePath
+from tailrace.config.rules import FilePath, is_huge
 from tailrace.config.settings import KEYS, CodecChoice, Settings
 from tailrace.config.sources import SourceSettings, family_of
-from tailrace.errors import SettingsError
+from tailrace.errors import SettingsError, one_line
 
 FOR_INGESTING = frozenset(("root", "mongodb_uri"))
 """What a command that puts files into a server requires."""
@@ -76,7 +76,7 @@ def load(
     if report.problems or settings is None:
         raise SettingsError(list(dict.fromkeys(report.problems)))
     settings = settings.model_copy(update={"sources": tuple(source for _, source in found)})
-    return Loaded(settings, report.where, report.warnings)
+    return Loaded(settings, report.where, [one_line(warning) for warning in report.warnings])
 
 
 def effective(loaded: Loaded) -> list[tuple[str, str, str]]:
@@ -233,6 +233,8 @@ def _shown(given: object) -> str:
         return credentials.HIDDEN
     if isinstance(given, (dict, list)):
         return "a table" if isinstance(given, dict) else "a list"
+    if isinstance(given, int) and is_huge(given):
+        return "a huge number"
     if isinstance(given, (str, bool, int, float)):
         text = json.dumps(given, ensure_ascii=False)
         return text if len(text) <= 100 else text[:100] + '..."'

@@ -121,6 +121,8 @@ def _from_file(named: str, by: str, problems: list[str]) -> tuple[Layer, list[La
         problems.append(f"{path}, line {line}: not UTF-8.")
     except tomllib.TOMLDecodeError as error:
         problems.append(_toml_problem(path, text, str(error)))
+    except (ValueError, RecursionError):  # what tomllib lets through: int() of over 4,300 digits, brackets without end
+        problems.append(f"{path}: a number in it has thousands of digits, or its brackets nest hundreds deep.")
     else:
         return _from_document(path, document, problems)
     return {}, []
@@ -137,6 +139,9 @@ def _toml_problem(path: Path, text: str, message: str) -> str:
 
 def _from_document(path: Path, document: dict[str, Any], problems: list[str]) -> tuple[Layer, list[Layer]]:
     tables = document.pop("sources", [])
+    if isinstance(document.get("source"), list):
+        problems.append(f"{path}: [[source]] is not a table of a source: write [[sources]].")
+        tables = document.pop("source")
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         problems.append(f"{path}: sources must be tables: write [[sources]] above the keys of each.")
         tables = []

@@ -39,6 +39,8 @@ def stream_below(root: Path) -> str:
     Raises ValueError with the end of a sentence about `root` when its name does not tell.
     """
     real = Path(os.path.realpath(root))
+    if real.parent.name == HOURLY:
+        raise ValueError(f"lies within an hourly folder; set root to {real.parent.parent}")
     for path in (root, real):
         directory = path.parent if path.name == HOURLY else path
         if family_of(directory.name) in KNOWN_FAMILIES:
@@ -71,7 +73,8 @@ def contradicts(root: Path, stream: str) -> str | None:
         or (family_of(named) not in KNOWN_FAMILIES and root.name != HOURLY)
     ):
         return None
-    return None if (directory / stream).is_dir() else named
+    # os.path: an unreadable parent or an endless name is "no", where pathlib raises
+    return None if os.path.isdir(directory / stream) else named
 
 
 def _is_stream(directory: Path) -> bool:

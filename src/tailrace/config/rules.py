@@ -61,7 +61,7 @@ class Text(Rule):
 
     def parse(self, value: object) -> str:
         text = value if isinstance(value, str) else None
-        reason = "must be a string" if text is None else self.check(text)
+        reason = "must be a string" if text is None else not_utf8(text) or self.check(text)
         if text is None or reason is not None:
             raise ValueError(reason)
         return text
@@ -69,7 +69,7 @@ class Text(Rule):
 
 @dataclass(frozen=True, slots=True)
 class FilePath(Rule):
-    """A path. The merge has made it absolute before it comes here."""
+    """A path. The merge has made it absolute before it comes here. UTF-8, because the ledger keeps paths as text."""
 
     @property
     def metavar(self) -> str:
@@ -82,6 +82,10 @@ class FilePath(Rule):
     def parse(self, value: object) -> Path:
         if not isinstance(value, str) or not value or "\0" in value:
             raise ValueError("must be a path")
+        if re.search(r"mongodb(\+srv)?:/", value):  # refused before anything is told from its parts: one is a password
+            raise ValueError("must be a path, and this is a connection string")
+        if reason := not_utf8(value):
+            raise ValueError(reason)
         return Path(value)
 
 
@@ -212,6 +216,18 @@ class Size(Rule):
         return format_size(value)
 
 
+def is_huge(number: int) -> bool:
+    """Whether no text should be made of it: Python refuses to beyond 4,300 digits, which a file can write in hex."""
+    return number.bit_length() > 256
+
+
+def not_utf8(text: str) -> str | None:
+    """Why a text cannot be stored: where a variable or a flag has other bytes, Python has lone surrogates."""
+    return "must be UTF-8" if any("\ud800" <= char <= "\udfff" for char in text) else None
+
+
 def as_text(value: object) -> str:
     """The text of a value that a file may also give as a number; empty (which no rule takes) for all else."""
+    if isinstance(value, int) and is_huge(value):
+        return ""
     return str(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else ""

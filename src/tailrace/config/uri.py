@@ -7,6 +7,7 @@ harmless. When in doubt the whole string is hidden.
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 EMBEDDED = "embedded"
 """The word that stands for a private mongod under the state directory."""
@@ -16,6 +17,7 @@ HIDDEN = "***"
 _SCHEME = re.compile(r"mongodb(?:\+srv)?://")
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]+|[A-Za-z0-9_.~%-]+\.sock)(?::([0-9]{1,5}))?", re.ASCII)
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_TELLING = 3  # characters: what is shorter tells nothing, and hiding it would spoil the text around it
 _OPTION = re.compile(r"([A-Za-z]+)=([^&;=]*)")
 
 _HARMLESS = frozenset(
@@ -25,7 +27,8 @@ _HARMLESS = frozenset(
         "heartbeatFrequencyMS", "journal", "loadBalanced", "localThresholdMS", "maxIdleTimeMS", "maxPoolSize",
         "maxStalenessSeconds", "minPoolSize", "readConcernLevel", "readPreference", "replicaSet", "retryReads",
         "retryWrites", "serverSelectionTimeoutMS", "socketTimeoutMS", "srvMaxHosts", "srvServiceName", "ssl",
-        "tls", "tlsAllowInvalidCertificates", "tlsAllowInvalidHostnames", "tlsCAFile", "tlsInsecure",
+        "tls", "tlsAllowInvalidCertificates", "tlsAllowInvalidHostnames", "tlsCAFile", "tlsCertificateKeyFile",
+        "tlsCRLFile", "tlsDisableOCSPEndpointCheck", "tlsInsecure",
         "uuidRepresentation", "w", "waitQueueTimeoutMS", "wTimeoutMS", "zlibCompressionLevel",
     )
 )  # fmt: skip
@@ -38,6 +41,8 @@ def problem(uri: str) -> str | None:
         return None
     if re.search(r"[\s\x00-\x1f\x7f]", uri):
         return "contains white space or a control character; percent-encode it (a blank is %20)"
+    if re.search(r"[\ud800-\udfff]", uri):
+        return "is not UTF-8; percent-encode other bytes"
     scheme = _SCHEME.match(uri)
     if scheme is None:
         return "must begin with mongodb:// or mongodb+srv://, or be the word embedded"
@@ -62,6 +67,19 @@ def redact(uri: str) -> str:
     hosts, _ = _split(rest)
     path, mark, options = rest[len(hosts) :].partition("?")
     return scheme[0] + (HIDDEN + at if credentials else "") + hosts + path + mark + _OPTION.sub(_shown, options)
+
+
+def scrub(text: str, uri: str) -> str:
+    """`text`, which somebody else made about `uri`, without its password and the values that `redact` hides."""
+    scheme = _SCHEME.match(uri)
+    credentials, _, rest = uri[scheme.end() if scheme else 0 :].rpartition("@")
+    hidden = {credentials, credentials.partition(":")[2]}
+    hidden |= {match[2] for match in _OPTION.finditer(_split(rest)[1]) if match[1].lower() not in _HARMLESS}
+    hidden |= set(map(unquote, hidden))
+    hidden |= {part for value in hidden for part in re.split("[,:]", value) if len(part) >= _TELLING}
+    for value in sorted(hidden, key=len, reverse=True):
+        text = text.replace(value, HIDDEN) if value else text
+    return text
 
 
 def has_secret(uri: str) -> bool:

@@ -8,7 +8,7 @@ ledger's last word is where reading resumes, and what was stored since is compar
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -24,7 +24,12 @@ log = structlog.get_logger("tailrace.state")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BookOptions:
-    """`namespace`: `database.collection`; `root`: the tree's root, which the local state is bound to."""
+    """`namespace`: `database.collection`; `root`: the tree's root, which the local state is bound to.
+
+    `rejects_uuid`: of the collection of rejects, empty when nobody asks. `lives`, `begun`, `rejects_dropped`: after a
+    collection was dropped under a running instance, the lives that it knew, whether its first start was over, and
+    whether it was the rejects.
+    """
 
     source: str
     namespace: str
@@ -32,6 +37,10 @@ class BookOptions:
     root: str
     start_at: StartAt
     settings: StoredSettings
+    rejects_uuid: bytes = b""
+    lives: tuple[Life, ...] = ()
+    begun: bool = False
+    rejects_dropped: bool = False
 
 
 class BookKeeper:
@@ -45,6 +54,7 @@ class BookKeeper:
         self._unsaved: dict[bytes, Checkpoint] = {}
         self._unreported: dict[bytes, Progress] = {}
         self._failing = False
+        self.lives: dict[bytes, Life] = {}
 
     async def open(self) -> tuple[list[Known], list[Checkpoint], bool]:
         """(lives known, local rows, whether this is the first start). Raises ConfigurationError of several kinds."""
@@ -53,16 +63,65 @@ class BookKeeper:
         await self.ledger.claim()
         await self.ledger.settings_agree(options.settings)
         first = await self.ledger.first_start(options.start_at)
+        await self._bind_rejects()
         rows = self._store.load(options.source, options.namespace)
-        return await self.known(rows), rows, first
+        known = await self.known(rows)
+        # A row is saved, and a life known, only after the life is in the ledger: what it lacks now, it has lost.
+        remembered = {row.prefix: _of_row(row, options.settings.family).life for row in rows}
+        remembered |= {life.prefix: life for life in options.lives}
+        lost = {prefix: life for prefix, life in remembered.items() if prefix not in self.lives}
+        if lost:
+            rows = self._begun_again(rows, lost.keys() - {life.prefix for life in options.lives})
+            await self.ledger.restore(list(lost.values()))
+            known = await self.known(rows)
+            log.error(
+                "ledger_restored",
+                source=options.source,
+                collection=options.namespace,
+                files=len(lost),
+                meaning="the ledger lacked files that were read before: they are entered again, as they were",
+            )
+        if first and (remembered or options.begun):
+            await self.ledger.started()
+            first = False
+        return known, rows, first
+
+    def _begun_again(self, rows: list[Checkpoint], prefixes: set[bytes]) -> list[Checkpoint]:
+        """The rows, those of `prefixes` with nothing settled: only the local state knows these lives.
+
+        A ledger that lost them while nobody looked may have come from a backup, and the collection with it: what their
+        offsets call stored is read again, and compared. Saved before the lives are entered again: a start that dies in
+        between must not take the offsets for good.
+        """
+        again = [_unsettled(row) if row.prefix in prefixes else row for row in rows]
+        self._store.save(self.options.source, self.options.namespace, [row for row in again if row.prefix in prefixes])
+        return again
+
+    async def _bind_rejects(self) -> None:
+        """Rejects that were dropped are kept again: lives that had some are read again from their start."""
+        options = self.options
+        if not options.rejects_uuid:
+            return
+        again = options.rejects_dropped or await self.ledger.rejects_dropped(options.rejects_uuid)
+        if again:
+            self._store.forget_rejected(options.source, options.namespace)
+            log.error(
+                "rejects_dropped",
+                source=options.source,
+                collection=f"{options.namespace}.rejects",
+                meaning="files that had rejects are read again: what the files still hold is kept aside again",
+            )
+        await self.ledger.bind_rejects(options.rejects_uuid, again=again)
 
     async def known(self, rows: list[Checkpoint]) -> list[Known]:
         """The lives of the ledger with the furthest settled offset that is on record."""
         ledger = [_of_ledger(entry) async for entry in self.ledger.all_lives()]
-        return merge([_of_row(row, self.options.settings.family) for row in rows], ledger)
+        known = merge([_of_row(row, self.options.settings.family) for row in rows], ledger)
+        self.lives.update({entry.life.prefix: entry.life for entry in known})
+        return known
 
     async def allocate(self, *, hour: int, head: bytes, number: int, path: str, start: int) -> Life:
-        return await self.ledger.allocate(
+        life = await self.ledger.allocate(
             hour=hour,
             head=head,
             number=number,
@@ -71,6 +130,8 @@ class BookKeeper:
             path=path,
             start=Offset(start),
         )
+        self.lives[life.prefix] = life
+        return life
 
     async def highest_id(self, life: Life) -> bytes | None:
         if self.options.settings.identity is Identity.CONTENT:
@@ -112,6 +173,7 @@ class BookKeeper:
                 raise
 
     def _progress(self, follower: Follower, row: Checkpoint) -> Progress:
+        content = self.options.settings.identity is Identity.CONTENT  # a document may be of several lives
         return Progress(
             prefix=row.prefix,
             offset=row.offset,
@@ -123,15 +185,34 @@ class BookKeeper:
             inserted=follower.totals.inserted,
             duplicates=follower.totals.duplicates,
             rejected=follower.totals.rejected,
+            checksum=None if content else follower.totals.checksum,
         )
+
+
+def _unsettled(row: Checkpoint) -> Checkpoint:
+    """The same life, with nothing read of it. `size`: as if no more were there, for what is not there is not lost."""
+    start = row.start
+    return replace(
+        row,
+        offset=start,
+        size=start,
+        guard=b"",
+        finished=False,
+        lines=0,
+        inserted=0,
+        duplicates=0,
+        rejected=0,
+        checksum=0,
+    )
 
 
 def _of_ledger(entry: LedgerLife) -> Known:
     progress = entry.progress
     if progress is None or progress.offset < entry.life.start:
         return Known(life=entry.life, offset=entry.life.start, guard=b"", counts=Totals())
-    counts = Totals(progress.lines, progress.inserted, progress.duplicates, progress.rejected)
-    return Known(life=entry.life, offset=Offset(progress.offset), guard=progress.guard, counts=counts)
+    counts = Totals(progress.lines, progress.inserted, progress.duplicates, progress.rejected, progress.checksum)
+    life = replace(entry.life, path=progress.path)  # where it was seen last, as in a local row
+    return Known(life=life, offset=Offset(progress.offset), guard=progress.guard, counts=counts)
 
 
 def _of_row(row: Checkpoint, family: str) -> Known:
@@ -145,5 +226,5 @@ def _of_row(row: Checkpoint, family: str) -> Known:
         fingerprint=row.fingerprint,
         start=Offset(row.start),
     )
-    counts = Totals(row.lines, row.inserted, row.duplicates, row.rejected)
+    counts = Totals(row.lines, row.inserted, row.duplicates, row.rejected, row.checksum)
     return Known(life=life, offset=Offset(row.offset), guard=row.guard, counts=counts)

@@ -16,9 +16,11 @@ from typing import Any
 
 from structlog.typing import FilteringBoundLogger
 
+from tailrace.checksum import checksum
 from tailrace.errors import FileRewritten
 from tailrace.identity import ID_SIZE
 from tailrace.ingest.codec.codec import Codec
+from tailrace.ingest.ending import end
 from tailrace.ingest.files.reading import UnreadableFile
 from tailrace.ingest.lives.follower import Follower
 from tailrace.ingest.lives.roster import Roster
@@ -74,6 +76,7 @@ class Feeder:
         self._unsaid: dict[Reason, int] = {}
         self._say_again = 0.0
         self.work = asyncio.Event()
+        roster.wake = self.work.set
         self.caught_up = asyncio.Event()
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -94,16 +97,18 @@ class Feeder:
     async def _wait_for_work(self, now: float) -> None:
         """Until something changes, or a file that was read a moment ago may be read again."""
         later = [follower.not_before for follower in self._roster.followers() if follower.dirty]
-        if not later and not self._spans:
-            if not self._stats.live:
-                self._say_live()
-            self._stats.live = True
+        if not later and not self._spans and not self._roster.placing:
+            self.is_live()
             self.caught_up.set()
         with suppress(TimeoutError):
             async with asyncio.timeout(min(later) - now if later else None):
                 await self.work.wait()
 
-    def _say_live(self) -> None:
+    def is_live(self) -> None:
+        """All that was there at the start is settled; said once."""
+        if self._stats.live:
+            return
+        self._stats.live = True
         if self._once:
             self._log.info("caught_up")
         else:
@@ -125,6 +130,9 @@ class Feeder:
         except (UnreadableFile, OSError) as error:
             self._roster.unreadable(follower, error)
             piece = None
+        except BaseException:
+            self._budget.give_back(size)  # cancelled: the budget is the process's, and may outlive this source's run
+            raise
         else:
             if piece is None:
                 self._roster.at_end(follower)
@@ -220,10 +228,9 @@ class Feeder:
             return Outcome(lines=1)
 
     async def _encode(self, chunk: Chunk) -> Encoded:
-        span = chunk.span
         if len(chunk.data) <= _SMALL:
-            return self._codec.encode(chunk.data, span.life.prefix, span.start)
-        encoded: Encoded = await self._in_thread(lambda: self._codec.encode(chunk.data, span.life.prefix, span.start))
+            return encode(self._codec, chunk)
+        encoded: Encoded = await self._in_thread(lambda: encode(self._codec, chunk))
         return encoded
 
     # -- the end -----------------------------------------------------------------------------------------------
@@ -237,9 +244,7 @@ class Feeder:
             if self._spans:
                 await asyncio.wait(self._spans, timeout=grace)
             left = [task for task in self._spans if not task.done()]
-            for task in left:
-                task.cancel()
-            await asyncio.gather(*left, return_exceptions=True)
+            await end(left)
             return len(left)
         finally:
             for task in self._spans:
@@ -247,6 +252,14 @@ class Feeder:
             self._threads.shutdown(wait=True)
             if self.failure.done():
                 self.failure.exception()  # seen: `run` raised it, or a restart meets it again
+
+
+def encode(codec: Codec, chunk: Chunk) -> Encoded:
+    """The chunk's documents and rejects, with their checksum where the documents are this life's alone. Pure."""
+    encoded = codec.encode(chunk.data, chunk.span.life.prefix, chunk.span.start)
+    if encoded.document_lines is None:
+        encoded.checksum = checksum(encoded.documents)
+    return encoded
 
 
 def _compare_first(follower: Follower, encoded: Encoded) -> bool:

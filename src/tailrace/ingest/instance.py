@@ -10,19 +10,21 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
 from tailrace.config import Settings
 from tailrace.config.sources import SourceSettings
 from tailrace.embedded import EmbeddedMongod
-from tailrace.errors import ConfigurationError
+from tailrace.errors import CollectionsDropped, ConfigurationError, ServerRefusesUs
 from tailrace.ingest.books import BookKeeper, BookOptions
 from tailrace.ingest.codec.codec import PythonCodec
 from tailrace.ingest.codec.slices import Slices
+from tailrace.ingest.ending import end, unless
 from tailrace.ingest.feeder import Feeder
 from tailrace.ingest.files.names import candidates, locate
 from tailrace.ingest.files.watch import WatchMode, watcher
@@ -34,17 +36,41 @@ from tailrace.ingest.mongo.ledger import Ledger, StoredSettings
 from tailrace.ingest.mongo.retrying import Retrier, RetryOptions
 from tailrace.ingest.mongo.server import CollectionFacts, ServerOptions, connect, handles, parse_write_concern, prepare
 from tailrace.ingest.mongo.writer import Writer, whole_line
-from tailrace.ingest.pipeline import Pipeline, PipelineOptions, Stages, unless
+from tailrace.ingest.pipeline import Pipeline, PipelineOptions, Stages
 from tailrace.ingest.rests import Rests
 from tailrace.ingest.state.checkpoints import CheckpointStore
 from tailrace.ingest.stats import SourceStats
 from tailrace.ingest.workers import Budget, Limits
+from tailrace.model import Life
 from tailrace.streams import schema_of
 
 _OPEN_SHARE = 4  # of the descriptors that the process may have, one in so many is for hour files of a source
 _OPEN_MOST = 512
 
+_LOOK_AGAIN = 2.0  # seconds between attempts to begin anew while MongoDB does not let us
+
 log = structlog.get_logger("tailrace")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What all sources of a process use together."""
+
+    client: Client
+    uri: str
+    retrier: Retrier
+    store: CheckpointStore
+    budget: Budget
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Former:
+    """What is left of a source's run that ended because collections were dropped: the lives that it knew, whether its
+    first start was over, and the names of those collections. Empty at the start of the process."""
+
+    lives: tuple[Life, ...] = ()
+    begun: bool = False
+    dropped: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -83,7 +109,8 @@ class Instance:
                 starting=True,
             )
             budget = Budget(Limits(spans=settings.max_workers, size=settings.max_in_flight_bytes))
-            pipelines = await unless(stop, self._pipelines(client, uri, retrier, store, budget))
+            shared = Shared(client=client, uri=uri, retrier=retrier, store=store, budget=budget)
+            pipelines = await unless(stop, self._pipelines(shared))
             if pipelines is None:
                 return
             waiting = len(pipelines)
@@ -95,25 +122,70 @@ class Instance:
                     retrier.starting = False
                     ready()
 
-            await _all(pipelines, stop, one_is_ready)
+            sources = zip(self.settings.sources, pipelines, strict=True)
+            await _all([self._follow(shared, *each, stop, one_is_ready) for each in sources], stop)
 
-    async def _pipelines(
-        self, client: Client, uri: str, retrier: Retrier, store: CheckpointStore, budget: Budget
-    ) -> list[Pipeline]:
-        return [await self._pipeline(source, client, uri, retrier, store, budget) for source in self.settings.sources]
+    async def _pipelines(self, shared: Shared) -> list[Pipeline]:
+        return [await self._pipeline(shared, source, Former()) for source in self.settings.sources]
 
-    async def _pipeline(
-        self, source: SourceSettings, client: Client, uri: str, retrier: Retrier, store: CheckpointStore, budget: Budget
-    ) -> Pipeline:
-        settings = self.settings
+    async def _follow(
+        self,
+        shared: Shared,
+        source: SourceSettings,
+        pipeline: Pipeline,
+        stop: asyncio.Event,
+        ready: Callable[[], None],
+    ) -> None:
+        """Run the pipeline; when a collection is dropped under it, begin anew with what is there then."""
+        while True:
+            try:
+                await pipeline.run(stop, ready)
+            except CollectionsDropped as dropped:
+                log.error(
+                    "collection_dropped",
+                    source=source.source,
+                    collections=[f"{source.database}.{name}" for name in dropped.names],
+                    meaning="dropped, renamed or made anew while in use: it is made again where it is absent, and what "
+                    "the files still hold is stored again",
+                )
+                former = Former(lives=pipeline.lives, begun=pipeline.begun, dropped=frozenset(dropped.names))
+            else:
+                return
+            again = await unless(stop, self._begin_anew(shared, source, former))
+            if again is None:
+                return
+            pipeline, ready = again, _ready_before
+
+    async def _begin_anew(self, shared: Shared, source: SourceSettings, former: Former) -> Pipeline:
+        """As at the start, but a server that is away, or refuses us, is waited for."""
+        said = False
+        while True:
+            try:
+                return await self._pipeline(shared, source, former)
+            except ServerRefusesUs as error:
+                if not said:
+                    log.warning("waiting_for_mongodb", source=source.source, why=str(error), meaning="nothing is read")
+                said = True
+                await asyncio.sleep(_LOOK_AGAIN)
+
+    async def _pipeline(self, shared: Shared, source: SourceSettings, former: Former) -> Pipeline:
+        settings, client, retrier = self.settings, shared.client, shared.retrier
         codec = make_codec(source)  # refuses an identity that the stream cannot have, before anything is created
-        options = server_options(settings, source, uri)
-        facts = await prepare(client, options, indexes=indexes_of(source), clustered=source.clustered)
+        options = server_options(settings, source, shared.uri)
+        dropped = source.collection in former.dropped
+        facts = await prepare(client, options, indexes=indexes_of(source), clustered=source.clustered, dropped=dropped)
         self.facts[source.namespace] = facts
         for warning in facts.warnings:
             log.warning("collection", note=warning)
         ours = handles(client, options)
-        ledger = Ledger(ours, retrier, source=source.source, instance=store.instance, collection_uuid=facts.uuid)
+        ledger = Ledger(
+            ours,
+            retrier,
+            source=source.source,
+            instance=shared.store.instance,
+            collection_uuid=facts.uuid,
+            bound=facts.uuids,
+        )
         writer = Writer(
             ours,
             retrier,
@@ -121,8 +193,9 @@ class Instance:
             ignore=schema_of(source.family).compared(source.identity),
             entry_of=entry_alone if source.framing.wrapped else whole_line,
         )
-        books = BookKeeper(book_options(source, facts), ledger, store, writer)
+        books = BookKeeper(book_options(source, facts, former), ledger, shared.store, writer)
         stats = self.stats.setdefault(f"{source.source} -> {source.namespace}", SourceStats())
+        stats.live = False
         roster = Roster(
             RosterOptions(max_open=max_open(len(settings.sources)), seal_after=settings.seal_after, once=self.once),
             Entrance(Name(source.source, source.family), books),
@@ -130,22 +203,24 @@ class Instance:
         )
         bound = log.bind(source=source.source, collection=source.namespace)
         longest = settings.max_line_bytes
-        feeder = Feeder(roster, codec, writer, budget, stats, bound, max_line_bytes=longest, once=self.once)
+        feeder = Feeder(roster, codec, writer, shared.budget, stats, bound, max_line_bytes=longest, once=self.once)
         rests = Rests(roster, codec, writer, stats, bound, max_line_bytes=longest)
         hints = watcher(WatchMode(settings.watch.value))
         stages = Stages(watcher=hints, roster=roster, feeder=feeder, books=books, rests=rests)
         return Pipeline(pipeline_options(settings, source, once=self.once), stages, stats)
 
 
-async def _all(pipelines: list[Pipeline], stop: asyncio.Event, ready: Callable[[], None]) -> None:
+def _ready_before() -> None:
+    """For a source that begins anew: that it is ready was said before."""
+
+
+async def _all(runs: list[Coroutine[Any, Any, None]], stop: asyncio.Event) -> None:
     """Run them side by side. When one fails the others are told to stop, drain, and the failure is raised."""
-    tasks = [asyncio.create_task(pipeline.run(stop, ready)) for pipeline in pipelines]
+    tasks = [asyncio.create_task(run) for run in runs]
     try:
         _done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
     except asyncio.CancelledError:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
         raise
     if pending:
         stop.set()
@@ -164,8 +239,9 @@ def make_codec(source: SourceSettings) -> PythonCodec:
     return PythonCodec(schema_of(source.family), source.framing, identity=source.identity, numbers=source.numbers)
 
 
-def book_options(source: SourceSettings, facts: CollectionFacts) -> BookOptions:
+def book_options(source: SourceSettings, facts: CollectionFacts, former: Former | None = None) -> BookOptions:
     """What the books of a source are kept under."""
+    former = former or Former()
     stored = StoredSettings(
         identity=source.identity, numbers=source.numbers, family=source.family, clustered=facts.clustered
     )
@@ -176,6 +252,10 @@ def book_options(source: SourceSettings, facts: CollectionFacts) -> BookOptions:
         root=stream_directory(source),
         start_at=source.start_at,
         settings=stored,
+        rejects_uuid=facts.rejects_uuid,
+        lives=former.lives,
+        begun=former.begun,
+        rejects_dropped=f"{source.collection}.rejects" in former.dropped,
     )
 
 

@@ -13,7 +13,8 @@ from tailrace.model import Outcome
 
 @dataclass(slots=True)
 class SourceStats:
-    """Counters start at 0 with the process; sizes are bytes of uncompressed files, durations seconds."""
+    """Counters start at 0 with the process; sizes are bytes of uncompressed files, durations seconds. `locked`: paths
+    that are there and cannot be listed or opened, as of the last scan."""
 
     lines_read: int = 0
     lines_in_flight: int = 0
@@ -31,6 +32,7 @@ class SourceStats:
     lag_seconds: float = 0.0
     file: str = ""
     live: bool = False
+    locked: list[str] = field(default_factory=list)
 
     def read(self, lines: int, size: int) -> None:
         self.lines_read += lines
@@ -44,6 +46,20 @@ class SourceStats:
         self.entries_settled += entries
         self.spans_settled += 1
         self.done.add(outcome)
+
+    def figures(self) -> dict[str, int]:
+        """The terms of the equation, as they are logged: `lines` and `entries` are the settled ones."""
+        done = self.done
+        return {
+            "lines_read": self.lines_read,
+            "lines_in_flight": self.lines_in_flight,
+            "lines": done.lines,
+            "entries": self.entries_settled,
+            "inserted": done.inserted,
+            "duplicates": done.duplicates,
+            "rejected": done.rejected,
+            "unaccounted": self.imbalance(),
+        }
 
     def imbalance(self) -> int:
         """0 when every line and entry read is accounted for."""

@@ -16,17 +16,19 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-_CREDENTIALS = re.compile(r"(mongodb(?:\+srv)?://)\S*@")
+# Of any scheme, also misspelt, and with the one slash that is left when somebody takes a URI for a path.
+_CREDENTIALS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:/{1,2})\S*@")
+_OPTIONS = re.compile(r"((?:\w*(?:password|passphrase)|authMechanismProperties)=)[^&;\s\"']+", re.IGNORECASE)
 
 
 def redact(text: str) -> str:
-    """`text` without the user and password of any MongoDB URI in it."""
-    return _CREDENTIALS.sub(r"\1***@", text)
+    """`text` without the user, the password and the secret options of any connection string in it."""
+    return _OPTIONS.sub(r"\1***", _CREDENTIALS.sub(r"\1***@", text))
 
 
 def _redact_event(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     for key, value in event.items():
-        if isinstance(value, str) and "mongodb" in value:
+        if isinstance(value, str):
             event[key] = redact(value)
     return event
 

@@ -107,6 +107,11 @@ METRICS: tuple[Metric, ...] = (
     _gauge("tailrace_lag_seconds", "Age of the oldest of these bytes since it was noticed.", lambda s: s.lag_seconds),
     _gauge("tailrace_open_files", "Hour files held open.", lambda s: s.files_open),
     _gauge("tailrace_backlog_files", "Hour files with bytes that are not read yet.", lambda s: s.files_backlog),
+    _gauge(
+        "tailrace_locked_files",
+        "Files that cannot be opened and day folders that cannot be listed now; they are tried again.",
+        lambda s: len(s.locked),
+    ),
     _counter("tailrace_rollovers_total", "Newer hour files that appeared while running.", lambda s: s.rollovers),
     _counter(
         "tailrace_rewritten_files_total",
@@ -212,6 +217,7 @@ meaning. Both hold `ready` and `why`, a list of `code` and `sentence`:
 | `loop_hangs` | `/healthz` is red as well |
 | `starting` | MongoDB is being reached, collections and the ledger are being looked at |
 | `waiting_for_root` | a source's stream directory is not there (yet) |
+| `unreadable` | a day folder cannot be listed or a file not opened: only an operator can mend that |
 | `mongodb_trouble` | operations fail and are being repeated; nothing is lost |
 | `mongodb_refuses` | the same, but only an operator can mend it: a password, a role, an option |
 

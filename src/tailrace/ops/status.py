@@ -53,6 +53,7 @@ class Stats(Protocol):
     lag_seconds: float
     file: str
     live: bool
+    locked: list[str]
 
     def imbalance(self) -> int: ...
 
@@ -181,9 +182,18 @@ class Monitor:
         elif hanging is None:
             obstacles += [Obstacle("waiting_for_root", sentence) for sentence in self._waiting()]
         moment = self.moment()
+        obstacles += [_locked(each) for each in moment.sources if each.stats.locked]
         if not moment.server.ok:
             obstacles.append(_trouble(moment))
         return obstacles
+
+
+def _locked(source: SourceMoment) -> Obstacle:
+    first, *others = source.stats.locked
+    more = f" and {len(others)} more" if others else ""
+    return Obstacle(
+        "unreadable", f"{first}{more} cannot be read: give this user the right to read it; nothing of it is stored yet."
+    )
 
 
 def _trouble(moment: Moment) -> Obstacle:
@@ -249,7 +259,12 @@ def _source_document(source: SourceMoment) -> dict[str, Any]:
             "rejects": {reason.value: done.rejects.get(reason, 0) for reason in Reason},
         },
         "lag": {"bytes": stats.lag_bytes, "seconds": round(stats.lag_seconds, 3)},
-        "files": {"open": stats.files_open, "backlog": stats.files_backlog, "rewritten": stats.rewritten},
+        "files": {
+            "open": stats.files_open,
+            "backlog": stats.files_backlog,
+            "rewritten": stats.rewritten,
+            "locked": len(stats.locked),
+        },
         "spans_settled": stats.spans_settled,
         "rollovers": stats.rollovers,
         "unaccounted": stats.imbalance(),

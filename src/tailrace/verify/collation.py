@@ -16,19 +16,22 @@ from pymongo.asynchronous.cursor import AsyncRawBatchCursor
 from tailrace.ingest.mongo.connection import Collection, Document
 from tailrace.ingest.mongo.proof import ID, raw_range, split
 from tailrace.streams.compare import differing_field
+from tailrace.verify.values import values_of
 
-_KEPT = 8  # ids of extra documents that are remembered
+_KEPT = 8  # ids of extra documents, and pairs of values, that are remembered
 
 
 @dataclass(slots=True)
 class Collation:
     """`missing`, `different` (with the first differing field): indices of ours. What is in neither is stored and equal.
 
-    `extra` counts documents in the ranges that are not ours, `extra_ids` are the first of them.
+    `values`: of the first that differ, our value and the stored one as text. `extra` counts documents in the ranges
+    that are not ours, `extra_ids` are the first of them.
     """
 
     missing: list[int] = field(default_factory=list)
     different: dict[int, str] = field(default_factory=dict)
+    values: dict[int, tuple[str, str]] = field(default_factory=dict)
     extra: int = 0
     extra_ids: list[bytes] = field(default_factory=list)
 
@@ -79,6 +82,8 @@ class Merge:
             name = differing_field(ours[self._next], document, self._ignore)
             if name is not None:
                 result.different[self._next] = name
+                if len(result.values) < _KEPT:
+                    result.values[self._next] = values_of(name, ours[self._next], document)
             self._advance()
 
     def _advance(self) -> None:

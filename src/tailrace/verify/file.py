@@ -4,7 +4,7 @@
 
 Position identity: pieces and `_id` ranges tile the life from its first to its last possible id, so a document that no
 line explains is found wherever it lies (`extra`). Content identity: ids do not follow the file, so there is only
-missing and different. Nothing is written, locked or leased; a `run` may be at work on the same file.
+missing and different. Nothing is locked or leased, and only `--repair` writes; a `run` may be at work on the same file.
 """
 
 from __future__ import annotations
@@ -19,33 +19,10 @@ from tailrace.ingest.mongo.proof import ID
 from tailrace.model import Life
 from tailrace.verify.collation import Collation
 from tailrace.verify.look import Comparison, Look, Looker
+from tailrace.verify.patience import Patience
 from tailrace.verify.pieces import Piece, Pieces
+from tailrace.verify.repair import Mender
 from tailrace.verify.report import FileReport, Finding, FindingKind
-
-
-class Patience:
-    """What a live `run` has read but not settled yet is missing for a moment. Up to `looks` waits in a row per file,
-    anew after one that helped, and `total` of them in all."""
-
-    def __init__(self, looks: int = 3, pause: float = 1.0, total: int = 60) -> None:
-        self._looks = looks
-        self._pause = pause
-        self._total = total
-        self._left = looks
-
-    def next_file(self) -> None:
-        self._left = self._looks
-
-    helped = next_file
-
-    async def again(self) -> bool:
-        """Waits and says True: look once more. False: what is missing is missing."""
-        if not self._left or not self._total:
-            return False
-        self._left -= 1
-        self._total -= 1
-        await asyncio.sleep(self._pause)
-        return True
 
 
 class FileCheck:
@@ -57,13 +34,16 @@ class FileCheck:
         report: FileReport,
         patience: Patience,
         on_progress: Callable[[int], None],
+        mender: Mender | None = None,
     ) -> None:
-        """`on_progress` is told the offset that was reached."""
+        """`on_progress` is told the offset that was reached. `mender` stores what is missing; without one nothing is
+        written."""
         self._compare = comparison
         self._looker = Looker(comparison)
         self._report = report
         self._patience = patience
         self._on_progress = on_progress
+        self._mender = mender
 
     async def run(self, reader: Reader, life: Life, head: bytes, end: int | None) -> None:
         """`end`: bytes to verify, the size at the beginning; None for an archive: all of it. Sets everything but the
@@ -106,6 +86,8 @@ class FileCheck:
             look = await self._looker.look(piece)
             if self._unsettled(look) < open_before:
                 self._patience.helped()
+        if self._mender is not None and look.absent and await self._mender.mend(piece, look, self._report):
+            look = await self._looker.look(piece)
         self._count(piece, look)
         self._on_progress(piece.span.end)
 
@@ -130,7 +112,9 @@ class FileCheck:
         for index, name in look.different.items():
             offset, entry = piece.place(index)
             key = piece.documents[index][ID]
-            report.note(Finding(kind=FindingKind.DIFFERENT, key=key, offset=offset, index=entry, field=name))
+            ours, stored = look.values.get(index, (None, None))
+            kind = FindingKind.DIFFERENT
+            report.note(Finding(kind=kind, key=key, offset=offset, index=entry, field=name, ours=ours, stored=stored))
         for line in look.absent_rejects:
             kind = FindingKind.MISSING_REJECT
             report.note(Finding(kind=kind, key=line.key, offset=line.offset, index=line.index, reason=line.reason))

@@ -13,7 +13,7 @@ from tailrace.ingest.codec.codec import Codec
 from tailrace.ingest.mongo.connection import Handles
 from tailrace.ingest.mongo.proof import ID, highest_id, ranges_of
 from tailrace.ingest.mongo.retrying import Retrier
-from tailrace.ingest.mongo.writer import EntryOf
+from tailrace.ingest.mongo.writer import EntryOf, whole_line
 from tailrace.model import Identity, Life
 from tailrace.verify.collation import Collation, collate
 from tailrace.verify.pieces import KeptLine, Piece
@@ -39,13 +39,19 @@ class Comparison:
         """Position identity: the ids of a file are one range, and nobody else's lie in it."""
         return self.identity is Identity.POSITION
 
+    @property
+    def wrapped(self) -> bool:
+        """A line may hold several entries."""
+        return self.entry_of is not whole_line
+
 
 @dataclass(slots=True)
 class Look:
-    """Indices are those of the piece's documents."""
+    """Indices are those of the piece's documents. `values`: as in `Collation`, of some of the different."""
 
     missing: list[int]
     different: dict[int, str]
+    values: dict[int, tuple[str, str]]
     absent_rejects: list[KeptLine]
     kept: int
     collation: Collation
@@ -88,6 +94,7 @@ class Looker:
         return Look(
             missing=[index for index in missing if index not in aside],
             different={index: name for index, name in different.items() if index not in aside},
+            values={order[at]: pair for at, pair in collation.values.items()},
             absent_rejects=absent,
             kept=len(aside) + len(piece.kept) - len(absent),
             collation=collation,

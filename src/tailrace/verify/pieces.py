@@ -34,7 +34,8 @@ class KeptLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """`documents` in file order; `kept` what must have been kept aside. `chunk` is None for a line over the limit."""
+    """`documents` in file order; `kept` what must have been kept aside. `chunk` is None for a line over the limit,
+    which is `long` then."""
 
     span: Span
     lines: int
@@ -42,6 +43,7 @@ class Piece:
     kept: list[KeptLine]
     chunk: Chunk | None
     encoded: Encoded
+    long: LongLine | None = None
 
     def place(self, index: int) -> tuple[int, int]:
         """(offset of the line, index of the entry in it) of a document."""
@@ -151,4 +153,4 @@ def _long(line: LongLine) -> Piece:
     span = line.span
     key = position_id(span.life.prefix, span.start) + digest.digest()
     kept = KeptLine(key=key, line_key=key, offset=span.start, index=0, reason=Reason.TOO_LONG)
-    return Piece(span=span, lines=1, documents=[], kept=[kept], chunk=None, encoded=Encoded([], [], 1))
+    return Piece(span=span, lines=1, documents=[], kept=[kept], chunk=None, encoded=Encoded([], [], 1), long=line)

@@ -1,93 +1,140 @@
-"""`verify`: files against the database, by the ledger. Reads only; no local state, no lease, no lock.
+"""`verify`: files against the database, by the ledger. Only `--repair` writes; no local state, no lease, no lock.
 
-    settings of the collection -> for each file: its life (by head and bytes) -> FileCheck -> VerifyReport
+    settings of the collection -> each file (opening, file) -> lives without a file (pruned) -> missing hours
+    once a collection: documents that no life explains (strangers)                          -> VerifyReport
 
 Beside a live `run` nothing is a false alarm: a plain file is verified up to the size that it had at first, what is
-missing is looked at again (`Patience`), and a document is only extra when the file, read after it, does not explain it.
+missing is looked at again (`Patience`), and what is stored is only extra or unexplained when the file, or the ledger,
+read after it, does not explain it.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 
-from tailrace.errors import FileRewritten, SettingsChanged
-from tailrace.ingest.files import tailer as tailing
+from tailrace.errors import SettingsChanged
 from tailrace.ingest.files.names import plain_path
-from tailrace.ingest.files.reading import Reader, UnreadableFile, open_reader
-from tailrace.ingest.lives.choice import Known, NextLife, choose_life
 from tailrace.ingest.mongo.ledger import Ledger, LedgerLife, StoredSettings
 from tailrace.ingest.mongo.ledger_documents import first_difference, settings_document, settings_sentence
-from tailrace.model import Compression, Life, Offset, SourceFile, Totals
-from tailrace.verify.file import FileCheck, Patience
+from tailrace.model import SourceFile, StartAt
+from tailrace.verify.hours import missing_hours
+from tailrace.verify.lives import Lives
 from tailrace.verify.look import Comparison
-from tailrace.verify.pieces import unknown_life
-from tailrace.verify.report import FileReport, FileState, VerifyReport
+from tailrace.verify.opening import Matcher, is_there
+from tailrace.verify.patience import Patience
+from tailrace.verify.pruned import PrunedLives
+from tailrace.verify.repair import Repairer
+from tailrace.verify.report import VerifyReport
+from tailrace.verify.selection import Scope, matches
+from tailrace.verify.strangers import Strangers
+
+FILES, LIVES, STRANGERS = "files", "lives", "strangers"
+"""Stages of a verification, for those who show its progress."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What is verified: one source and how its entries are compared. `settings`: what we believe to be stored."""
+    """What is verified: one source and how its entries are compared. `settings`: what we believe to be stored.
+
+    `repair`: store what is missing; the collection is prepared then, and handles write with majority.
+    """
 
     source: str
     family: str
     settings: StoredSettings
     comparison: Comparison
+    start_at: StartAt = StartAt.BEGINNING
+    repair: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """`files` to verify, of those below `tree` (see `selection`); `present`: the hours of all files that there are;
+    `unmatched`: words that no file is meant by, which may mean hours of the ledger."""
+
+    files: Sequence[SourceFile]
+    tree: str
+    scope: Scope = field(default_factory=Scope)
+    present: Collection[int] = ()
+    unmatched: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Bytes on disk, of the files given; `path` is being read."""
+    """`stage` FILES: bytes are those on disk of the files given, and `path` is being read. LIVES: bytes of lives that
+    have no file. STRANGERS: gaps between lives."""
 
     path: str
     files_done: int
     files: int
     bytes_done: int
     bytes: int
+    stage: str = FILES
+
+
+Listener = Callable[[Progress], None]
 
 
 async def verify_source(
     subject: Subject,
-    files: Sequence[SourceFile],
+    wanted: Wanted,
     *,
-    on_progress: Callable[[Progress], None] = lambda _: None,
+    on_progress: Listener = lambda _: None,
     patience: Patience | None = None,
-    everything: bool = False,
-) -> VerifyReport:
-    """Every line of `files` (see `selection`), file after file, in constant memory.
-
-    `everything`: these are all the files there are; hours of the ledger without a file are counted then.
+) -> tuple[VerifyReport, set[str]]:
+    """Every line of the files, and every life without a file, one after the other in constant memory. Beside the report
+    the words of `wanted.unmatched` that no life of the ledger is meant by either.
 
     Raises SettingsChanged when the collection was filled with other settings; RuntimeFailure.
     """
-    await _agree(subject)
     comparison = subject.comparison
+    lives = Lives(comparison.handles, comparison.retrier)
+    ledger = await _ledger(subject)
+    if subject.repair:
+        await ledger.settings_agree(subject.settings)
+    else:
+        await _agree(subject)
+    skips = subject.repair and subject.start_at is StartAt.END and not await lives.started(subject.source)
+    repairer = Repairer(comparison, ledger, source=subject.source, family=subject.family, skips=skips)
     report = VerifyReport(
         source=subject.source,
         namespace=comparison.handles.data.full_name,
         identity=comparison.identity,
         deep=comparison.deep,
+        named=bool(wanted.scope.words),
+        repair=subject.repair,
     )
-    ledger = await _ledger(subject)
     waits = Patience() if patience is None else patience
-    size, done = sum(file.size for file in files), 0
+    waits.only_while(lambda: lives.written(subject.source))
+    matcher = Matcher(
+        source=subject.source,
+        family=subject.family,
+        comparison=comparison,
+        ledger=ledger,
+        patience=waits,
+        repairer=repairer if subject.repair else None,
+    )
+    await _files(matcher, wanted.files, report, on_progress)
+    rest, hours, nowhere = await _without_files(subject.source, lives, wanted, report)
+    pruned = PrunedLives(comparison, lives, waits, subject.source)
+    await _lives(pruned, rest, waits, report, on_progress)
+    report.missing_hours = missing_hours({*hours, *wanted.present}, wanted.scope.holds_hour)
+    return report, nowhere
 
-    def tell(file: SourceFile, count: int, offset: int) -> None:
-        reached = 0 if file.compression else min(offset, file.size)  # bytes on disk
-        on_progress(Progress(path=file.path, files_done=count, files=len(files), bytes_done=done + reached, bytes=size))
 
-    for count, file in enumerate(files):
-        tell(file, count, 0)
-        waits.next_file()
-        report.files.append(
-            await _verify_file(subject, ledger, file, waits, lambda at, f=file, n=count: tell(f, n, at))  # type: ignore[misc]  # bound now: the loop moves on
-        )
-        done += file.size
-    if everything:
-        hours = {entry.life.hour async for entry in ledger.all_lives()}
-        report.fileless = len(hours - {file.hour for file in files})
-    return report
+async def find_unexplained(
+    comparison: Comparison, spans: Iterable[tuple[int, int]] | None, report: VerifyReport, on_progress: Listener
+) -> None:
+    """Of a whole collection, into the report of one of its sources. `spans`: of seconds; None: everything."""
+    if not comparison.by_place:
+        return
+    strangers = Strangers(comparison.handles.data, comparison.retrier, Lives(comparison.handles, comparison.retrier))
+
+    def tell(done: int, total: int) -> None:
+        on_progress(Progress(path="", files_done=0, files=0, bytes_done=done, bytes=total, stage=STRANGERS))
+
+    report.unexplained = await strangers.search(spans, tell)
 
 
 async def _agree(subject: Subject) -> None:
@@ -103,7 +150,7 @@ async def _agree(subject: Subject) -> None:
 
 
 async def _ledger(subject: Subject) -> Ledger:
-    """For reading lives only: it claims nothing."""
+    """For lives and fences only: it claims nothing."""
     handles, retrier = subject.comparison.handles, subject.comparison.retrier
 
     async def uuid() -> bytes:
@@ -115,84 +162,54 @@ async def _ledger(subject: Subject) -> Ledger:
     return Ledger(handles, retrier, source=subject.source, instance="verify", collection_uuid=known)
 
 
-async def _verify_file(
-    subject: Subject, ledger: Ledger, file: SourceFile, patience: Patience, on_progress: Callable[[int], None]
-) -> FileReport:
-    report = FileReport(path=file.path, hour=file.hour)
-    check = FileCheck(subject.comparison, report, patience, on_progress)
-    try:
-        reader = await asyncio.to_thread(_open, file, report)
-    except FileNotFoundError:
-        report.state, report.detail = FileState.GONE, "it vanished after it was listed; nothing is said about it"
-        return report
-    except (OSError, UnreadableFile) as error:
-        report.state, report.detail = FileState.UNREADABLE, str(error)
-        return report
-    try:
-        await _check(subject, ledger, check, report, reader, patience)
-    except (OSError, UnreadableFile, FileRewritten) as error:
-        report.state, report.detail = FileState.UNREADABLE, str(error)
-    finally:
-        reader.close()
-    report.conclude()
-    return report
+async def _files(matcher: Matcher, files: Sequence[SourceFile], report: VerifyReport, on_progress: Listener) -> None:
+    size, done = sum(file.size for file in files), 0
+
+    def tell(file: SourceFile, count: int, offset: int) -> None:
+        reached = 0 if file.compression else min(offset, file.size)  # bytes on disk
+        on_progress(Progress(path=file.path, files_done=count, files=len(files), bytes_done=done + reached, bytes=size))
+
+    for count, file in enumerate(files):
+        tell(file, count, 0)
+        matcher.patience.next_file()
+        report.files.append(await matcher.verify(file, lambda at, f=file, n=count: tell(f, n, at)))  # type: ignore[misc]  # bound now: the loop moves on
+        done += file.size
 
 
-async def _check(
-    subject: Subject, ledger: Ledger, check: FileCheck, report: FileReport, reader: Reader, patience: Patience
+async def _without_files(
+    source: str, lives: Lives, wanted: Wanted, report: VerifyReport
+) -> tuple[list[LedgerLife], set[int], set[str]]:
+    """(lives in scope that no file was matched with, the hours of all lives, words that mean none of them)."""
+    matched = {file.prefix for file in report.files}
+    listed = {plain_path(file.path) for file in wanted.files}
+    rest, hours, nowhere = [], set[int](), set(wanted.unmatched)
+    async for entry in lives.of(source):
+        life = entry.life
+        path = life.path if entry.progress is None else entry.progress.path
+        hours.add(life.hour)
+        nowhere = {word for word in nowhere if not matches(word, life.hour, path)}
+        if life.prefix in matched or not wanted.scope.holds(life.hour, path):
+            continue
+        if path.startswith(wanted.tree + "/") and plain_path(path) not in listed and is_there(path):
+            continue  # a file that appeared after they were listed
+        rest.append(entry)
+    return rest, hours, nowhere
+
+
+async def _lives(
+    pruned: PrunedLives,
+    entries: Sequence[LedgerLife],
+    patience: Patience,
+    report: VerifyReport,
+    on_progress: Listener,
 ) -> None:
-    end = reader.size() if reader.complete else None  # an archive does not grow, and does not know its size
-    head = await asyncio.to_thread(tailing.read_head, reader)
-    whole = head is not None
-    if head is None:  # `--once` takes an unterminated first line for a head
-        head = await asyncio.to_thread(lambda: tailing.read_head(reader, final=True))
-    life = None if head is None else await _life(subject, ledger, report.hour, reader, head)
-    while life is None and whole and await patience.again():
-        life = await _life(subject, ledger, report.hour, reader, head or b"")
-    if life is not None and head is not None:
-        await check.run(reader, life, head, end)
-    elif whole and head is not None:
-        report.state = FileState.NOT_INGESTED
-        report.detail = "the ledger has no life with these bytes: not read yet, or cut or rewritten since"
-        unknown = unknown_life(subject.source, subject.family, report.path, report.hour)
-        await check.count(reader, unknown, head, end)
-    else:
-        report.torn = end if end is not None else len(head or b"")
-
-
-async def _life(subject: Subject, ledger: Ledger, hour: int, reader: Reader, head: bytes) -> Life | None:
-    """The life of the ledger that this file is, or None."""
-    known = [_known(entry) for entry in await ledger.lives(hour)]
-    choice = await asyncio.to_thread(
-        lambda: choose_life(
-            known,
-            source=subject.source,
-            family=subject.family,
-            head=head,
-            matches=lambda offset, guard: tailing.matches(reader, offset, guard),
+    sizes = [1 if entry.progress is None else 1 + entry.progress.offset for entry in entries]
+    done, total = 0, sum(sizes)
+    for number, (entry, size) in enumerate(zip(entries, sizes, strict=True)):
+        path = entry.life.path
+        on_progress(
+            Progress(path=path, files_done=number, files=len(entries), bytes_done=done, bytes=total, stage=LIVES)
         )
-    )
-    return None if isinstance(choice, NextLife) else choice.life
-
-
-def _known(entry: LedgerLife) -> Known:
-    progress = entry.progress
-    if progress is None or progress.offset < entry.life.start:
-        return Known(life=entry.life, offset=entry.life.start, guard=b"", counts=Totals())
-    return Known(life=entry.life, offset=Offset(progress.offset), guard=progress.guard, counts=Totals())
-
-
-def _open(file: SourceFile, report: FileReport) -> Reader:
-    """The file, or what it was compressed to since it was listed."""
-    try:
-        return open_reader(file.path, file.compression)
-    except FileNotFoundError:
-        for compression in (Compression.GZIP, Compression.ZSTD, Compression.LZ4):
-            archive = replace(file, path=f"{plain_path(file.path)}.{compression.value}", compression=compression)
-            try:
-                reader = open_reader(archive.path, compression)
-            except FileNotFoundError:
-                continue
-            report.path = archive.path
-            return reader
-        raise
+        patience.next_file()
+        report.lives.append(await pruned.check(entry))
+        done += size

@@ -61,25 +61,30 @@ class Found:
 
 
 class DayFolder:
-    """One day's folder. `files`: by plain path, as of the last look."""
+    """One day's folder. `files`: by plain path, as of the last look. `unlisted`: it is there, and its files could
+    not be looked at: nothing follows from what is not in `files`. `day`: epoch seconds of its midnight."""
 
     def __init__(self, tree: HourlyTree, name: str, day: int, notes: Notes) -> None:
         self.path = os.path.join(tree.hourly, name)
         self.files: dict[str, SourceFile] = {}
+        self.unlisted = False
+        self.day = day
         self._tree = tree
-        self._day = day
         self._notes = notes
         self._inodes: dict[str, int] = {}  # of the accepted names, as listed: another one is another file
 
     def look(self, found: Found, wanted: Collection[str], *, everything: bool) -> None:
         """List it; `stat` what is new, what is among `wanted` (plain paths), or `everything`."""
+        self.unlisted = False
         try:
             listed = self._list()
         except FileNotFoundError:
             listed = {}
+        except NotADirectoryError:
+            self._notes.unfit(self._tree.hourly, os.path.basename(self.path), "not a folder")
+            listed = {}
         except OSError as error:
-            if self._notes.first(self.path, "unlistable"):
-                _log.warning("folder_unreadable", path=self.path, error=error.strerror, consequence="tried again")
+            self._locked(self.path, "folder_unreadable", error)
             return
         before, self.files = self.files, {}
         names: dict[str, list[str]] = {}
@@ -100,8 +105,17 @@ class DayFolder:
         found.vanished.extend(before.values())
         self._inodes = listed
 
+    def _locked(self, path: str, event: str, error: OSError) -> None:
+        self.unlisted = True
+        if self._notes.first(path, "unreadable"):
+            _log.error(event, path=path, why=error.strerror, meaning="its lines are not stored yet; it is tried again")
+
     def _list(self) -> dict[str, int]:
-        """name -> inode of every acceptable name."""
+        """name -> inode of every acceptable name. HAZARD: a folder that was followed may have become a link since."""
+        if os.path.islink(self.path) and not self._tree.holds(os.path.realpath(self.path)):
+            name = os.path.basename(self.path)
+            self._notes.unfit(self._tree.hourly, name, "a link that leads out of the root")
+            return {}
         with os.scandir(self.path) as entries:
             return {entry.name: entry.inode() for entry in entries if self._fit(entry)}
 
@@ -131,8 +145,7 @@ class DayFolder:
         except FileNotFoundError:
             return None
         except OSError as error:
-            if self._notes.first(path, "unreadable"):
-                _log.warning("file_unreadable", path=path, error=error.strerror, consequence="tried again")
+            self._locked(path, "file_unreadable", error)
             return old
         if (
             old is not None
@@ -143,12 +156,13 @@ class DayFolder:
         hour, compression = hour_of(name) or (0, Compression.NONE)
         return SourceFile(
             path=path,
-            hour=self._day + 3600 * hour,
+            hour=self.day + 3600 * hour,
             compression=compression,
             device=now.st_dev,
             inode=now.st_ino,
             size=now.st_size,
             mtime_ns=now.st_mtime_ns,
+            within=(self._tree.root, self._tree.hourly),
         )
 
 

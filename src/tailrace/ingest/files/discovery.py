@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import structlog
@@ -37,7 +37,8 @@ class Scan:
 
     A source file is known by its plain path (`names.plain_path`): `9` that became `9.gz` has changed, not vanished, and
     while both exist `9` counts. `files` is a live view of all that is present, by plain path. `present`: the hourly
-    folder was there and could be listed; while it cannot, nothing is said to have vanished.
+    folder was there and could be listed; while it cannot, nothing is said to have vanished. `unlisted`: day (epoch
+    seconds of its midnight) -> path of the day folders that are there and cannot be listed, the same of them.
     """
 
     appeared: tuple[SourceFile, ...]
@@ -45,6 +46,7 @@ class Scan:
     vanished: tuple[SourceFile, ...]
     files: Mapping[str, SourceFile]
     present: bool
+    unlisted: Mapping[int, str] = field(default_factory=dict)
 
 
 class Discovery:
@@ -84,10 +86,12 @@ class Discovery:
             due = set(self._folders) if full else self._due(now)
             newest = [*reversed(self._folders)][:_HOT_FOLDERS]
             wanted = self._hot_files(newest).union(self._marked, map(plain_path, hinted))
-            for name in {*due, *newest, *found.new_folders, *self._names_of(wanted)} & self._folders.keys():
+            locked = [name for name, folder in self._folders.items() if folder.unlisted]
+            for name in {*due, *newest, *locked, *found.new_folders, *self._names_of(wanted)} & self._folders.keys():
                 folder = self._folders[name]
                 folder.look(found, wanted, everything=name in due or folder.path in wanted)
-        return _applied(found, self._files, present)
+        unlisted = {folder.day: folder.path for folder in self._folders.values() if folder.unlisted}
+        return _applied(found, self._files, present, unlisted)
 
     def _hot_files(self, newest: list[str]) -> set[str]:
         """Plain paths of the files of the newest hours."""
@@ -150,7 +154,7 @@ class Discovery:
         return day
 
 
-def _applied(found: Found, files: dict[str, SourceFile], present: bool) -> Scan:
+def _applied(found: Found, files: dict[str, SourceFile], present: bool, unlisted: Mapping[int, str]) -> Scan:
     """Bring `files` up to date."""
     for file in found.vanished:
         del files[plain_path(file.path)]
@@ -162,6 +166,7 @@ def _applied(found: Found, files: dict[str, SourceFile], present: bool) -> Scan:
         vanished=_ordered(found.vanished),
         files=MappingProxyType(files),
         present=present,
+        unlisted=unlisted,
     )
 
 

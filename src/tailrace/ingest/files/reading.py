@@ -11,7 +11,7 @@ import os
 import stat
 import weakref
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import lz4.frame  # type: ignore[import-untyped]  # lz4 ships no types
@@ -62,15 +62,36 @@ class Reader(Protocol):
         """Close the descriptor; again is a no-op."""
 
 
-def open_reader(path: str, compression: Compression) -> Reader:
-    """Open a file for reading. Raises OSError (not there, not allowed), UnreadableFile (not a regular file)."""
+def open_reader(path: str, compression: Compression, within: Sequence[str] = ()) -> Reader:
+    """Open a file for reading. `within`: as in `SourceFile`. Nothing of a file that is refused has been read.
+
+    Raises OSError (not there, not allowed), UnreadableFile (not a regular file, or a link led out of the root).
+    """
     # O_NONBLOCK: opening a FIFO without a writer would block for ever. It changes nothing for regular files.
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-    mode = os.fstat(fd).st_mode
-    if not stat.S_ISREG(mode):
+    try:
+        mode = os.fstat(fd).st_mode
+        if not stat.S_ISREG(mode):
+            raise UnreadableFile(f"{path} is not a regular file (type {stat.filemode(mode)[0]!r}); it is not read")
+        if within and not _lies_in(_opened_path(path, fd), within):
+            raise UnreadableFile(f"{path} is reached by a link that leads out of the root; it is not read")
+    except BaseException:
         os.close(fd)
-        raise UnreadableFile(f"{path} is not a regular file (type {stat.filemode(mode)[0]!r}); it is not read")
+        raise
     return _reader(path, fd, compression)
+
+
+def _opened_path(path: str, fd: int) -> str:
+    """Where what is open lies. HAZARD: asked of the descriptor, not of the name: since the scan, or since the open, any
+    part of the name may have become a link, or have been one for a moment."""
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}")
+    except OSError:  # no /proc: another system, or a container without one
+        return os.path.realpath(path)
+
+
+def _lies_in(real_path: str, folders: Sequence[str]) -> bool:
+    return any(real_path.startswith(folder.rstrip("/") + "/") for folder in folders)
 
 
 def _reader(path: str, fd: int, compression: Compression) -> Reader:

@@ -93,6 +93,16 @@ class Tailer:
         """Bytes after `offset`, a torn rest included; of an archive not read to its end, an estimate."""
         return max(0, self.reader.size() - self.offset)
 
+    def intact(self) -> bool:
+        """Whether the bytes before `offset` are still those that were read. Plain files only: an archive would have
+        to be decompressed."""
+        before = self._guard if self.offset else self._head
+        return self.reader.read_at(self.offset - len(self._guard), len(before)) == before
+
+    def forget_rest(self) -> None:
+        """What was searched after `offset` is gone: the search begins again there."""
+        self._searched, self._search_guard = self.offset, b""
+
     def next_chunk(self, limit: int, max_line_bytes: int) -> Chunk | LongLine | None:
         """The next whole lines: at most `limit` bytes, or one line that is longer; None when there is no complete line.
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import structlog
 
+from tailrace.errors import ConfigurationError
 from tailrace.ingest.files.names import day_of
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Watcher(Protocol):
 
 
 def watcher(mode: WatchMode) -> Watcher:
-    return PollingWatcher() if mode is WatchMode.POLL else NativeWatcher()
+    return PollingWatcher() if mode is WatchMode.POLL else NativeWatcher(required=mode is WatchMode.NATIVE)
 
 
 class PollingWatcher:
@@ -108,7 +109,9 @@ class NativeWatcher:
     """Kernel notifications through inotify. Where they cannot be had, in part or at all, it says so once and leaves
     the rest to the periodic scan, as a `PollingWatcher` does."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, required: bool = False) -> None:
+        """`required`: where there are no notifications at all, refuse to start instead."""
+        self._required = required
         self._inotify: Inotify | None = None
         self._masks: dict[_Kind, Mask] = {}
         self._watched: dict[int, _Watched] = {}
@@ -129,6 +132,11 @@ class NativeWatcher:
             self._masks = {_Kind.ABOVE: names, _Kind.HOURLY: names, _Kind.DAY: names | Mask.MODIFY}
             self._inotify = Inotify(cache_size=_CACHE_EVENTS, sync_timeout=0)
         except (ImportError, OSError, RuntimeError, AttributeError) as error:  # the last two come from its loader
+            if self._required:
+                raise ConfigurationError(
+                    f"watch = native is set, and the kernel gives no notifications ({_why(error)}): mend that, or set "
+                    "watch = auto, which polls then"
+                ) from None
             self._warn(error)
         return self
 
@@ -247,12 +255,7 @@ class NativeWatcher:
     def _warn(self, error: Exception) -> None:
         if not self._warned:
             self._warned = True
-            why = error.strerror if isinstance(error, OSError) else str(error)
-            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-                why = "the limit of inotify watches is reached (sysctl fs.inotify.max_user_watches)"
-            elif isinstance(error, OSError) and error.errno == errno.EMFILE:
-                why = "the limit of inotify instances is reached (sysctl fs.inotify.max_user_instances)"
-            _log.warning("watch_unavailable", why=why, consequence="polling is used instead; nothing is lost")
+            _log.warning("watch_unavailable", why=_why(error), consequence="polling is used instead; nothing is lost")
 
     # -- what is noticed
 
@@ -288,6 +291,17 @@ class NativeWatcher:
         elif watched.kind is _Kind.HOURLY:
             self._folders.update((watched.path, f"{watched.path}/{name}"))
             self._stale = True
+
+
+def _why(error: Exception) -> str:
+    """In words, with the setting of the kernel to raise where it is one."""
+    if not isinstance(error, OSError):
+        return str(error)
+    if error.errno == errno.ENOSPC:
+        return "the limit of inotify watches is reached (sysctl fs.inotify.max_user_watches)"
+    if error.errno == errno.EMFILE:
+        return "the limit of inotify instances is reached (sysctl fs.inotify.max_user_instances)"
+    return error.strerror or str(error)
 
 
 # From <sys/inotify.h>; asyncinotify's Mask has the same values, but can be imported on Linux only.

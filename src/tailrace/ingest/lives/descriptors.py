@@ -8,7 +8,7 @@ from tailrace.ingest.files.reading import Reader, UnreadableFile, open_reader
 from tailrace.ingest.lives.slots import Held
 
 _HEAD_ROOM = 2  # descriptors beyond the limit, for the newest hour: a backlog must not shut it out
-_RETRY = 60.0  # seconds between two openings of a file that could not be opened
+_RETRY_FIRST, _RETRY_MOST = 1.0, 60.0  # seconds between two openings of a file that could not be opened; they double
 
 log = structlog.get_logger("tailrace.files")
 
@@ -25,26 +25,41 @@ class Descriptors:
         return self.open < self._most + (_HEAD_ROOM if newest else 0)
 
     def hold(self, held: Held, now: float) -> bool:
-        """Open the file that waits. False, and not tried again for a minute, when it cannot be opened; said once."""
+        """Open the file that waits. False when it cannot be opened: said once, and tried again after a while."""
         file = held.file
         if now < held.retry_at:
             return False
-        said, held.retry_at = held.retry_at > 0, now + _RETRY
+        said = held.retry_in > 0
         try:
-            held.reader = open_reader(file.path, file.compression)
+            reader = open_reader(file.path, file.compression, file.within)
         except FileNotFoundError:
-            held.retry_at = 0.0  # the next scan says so, or finds it again
+            return False  # the next scan says so, or finds it again
         except UnreadableFile as error:
+            held.put_off(now, _RETRY_FIRST, _RETRY_MOST)
             if not said:
                 log.warning("file_skipped", path=file.path, why=str(error))
+            return False
         except OSError as error:
+            held.put_off(now, _RETRY_FIRST, _RETRY_MOST)
             if not said:
                 log.error("file_unreadable", path=file.path, why=error.strerror, meaning="its lines are not stored yet")
-        if held.reader is None:
             return False
-        held.retry_at = 0.0
+        there = reader.stat()
+        if (there.st_dev, there.st_ino) != (file.device, file.inode):
+            reader.close()  # another file has taken the name since the scan: the next one says so
+            return False
+        held.reader, held.retry_in, held.retry_at = reader, 0.0, 0.0
         self.open += 1
         return True
+
+    def again(self, reader: Reader) -> Reader | None:
+        """The file that `reader` has open, opened once more, whatever became of its name. None when that fails."""
+        try:
+            opened = reader.reopen()
+        except OSError:
+            return None
+        self.open += 1
+        return opened
 
     def close(self, reader: Reader) -> None:
         reader.close()

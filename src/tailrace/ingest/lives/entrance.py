@@ -13,6 +13,7 @@ from typing import Protocol
 import structlog
 
 from tailrace.ingest.files import tailer as tailing
+from tailrace.ingest.files.names import plain_path
 from tailrace.ingest.files.reading import Reader
 from tailrace.ingest.files.tailer import Tailer
 from tailrace.ingest.lives.choice import Known, NextLife, choose_life
@@ -48,9 +49,16 @@ class Entrance:
         self._name = name
         self._books = books
         self._known: dict[int, dict[bytes, Known]] = {}
+        self._stood: dict[tuple[int, int] | str, tuple[int, bytes]] = {}  # inode or plain path -> hour, prefix
 
     def know(self, entry: Known) -> None:
         self._known.setdefault(entry.life.hour, {})[entry.life.prefix] = entry
+
+    def stood(self, hour: int, prefix: bytes, path: str, inode: tuple[int, int] | None = None) -> None:
+        """Where this life was seen last: `inode` is (device, inode)."""
+        self._stood[plain_path(path)] = hour, prefix
+        if inode is not None:
+            self._stood[inode] = hour, prefix
 
     def knows(self, hour: int, prefix: bytes) -> bool:
         return prefix in self._known.get(hour, {})
@@ -68,6 +76,8 @@ class Entrance:
         """
         choice = self._choose(self._known.get(file.hour, {}).values(), reader, head)
         known_up_to = None
+        if isinstance(choice, NextLife):
+            choice = self._renamed(file, reader, head) or choice
         if isinstance(choice, NextLife):
             if choice.replaced is not None:
                 if _in_the_making(reader, choice.replaced.offset):
@@ -92,6 +102,35 @@ class Entrance:
             known_up_to=known_up_to,
         )
 
+    def _renamed(self, file: SourceFile, reader: Reader, head: bytes) -> Known | None:
+        """The life of another hour that this file is, when it was renamed to this one: its ids are those of the hour it
+        had. The same inode, or the name where that life was seen last, and then the same bytes (decisions/0006)."""
+        for place in ((file.device, file.inode), plain_path(file.path)):
+            hour, prefix = self._stood.get(place, (file.hour, b""))
+            entry = self._known.get(hour, {}).get(prefix)
+            if entry is not None and hour != file.hour and entry.offset > 0:
+                choice = self._choose([entry], reader, head)
+                if choice is entry:
+                    log.info(
+                        "file_renamed", path=file.path, before=entry.life.path, meaning="its ids stay those it had"
+                    )
+                    return entry
+        return None
+
+    def place(self, hour: int, head: bytes, follower: Follower | None) -> int:
+        """The offset at which a file with this head will be compared, and perhaps read on."""
+        if follower is not None:
+            return follower.tailer.offset
+        name = self._name
+        latest = choose_life(
+            self._known.get(hour, {}).values(),
+            source=name.source,
+            family=name.family,
+            head=head,
+            matches=lambda _offset, _guard: True,
+        )
+        return 0 if isinstance(latest, NextLife) else latest.offset
+
     def continues(self, follower: Follower, reader: Reader, head: bytes) -> bool | None:
         """Whether another file holds the life that `follower` has read to its end elsewhere (compressed, copied).
 
@@ -113,14 +152,8 @@ class Entrance:
             source=self._name.source,
             family=self._name.family,
             head=head,
-            matches=lambda offset, guard: _matches(reader, offset, guard),
+            matches=lambda offset, guard: tailing.matches(reader, offset, guard),
         )
-
-
-def _matches(reader: Reader, offset: int, guard: bytes) -> bool:
-    if guard:
-        return tailing.matches(reader, offset, guard)
-    return offset == 0 or len(reader.read_at(offset - 1, 1)) == 1
 
 
 def _in_the_making(reader: Reader, offset: int) -> bool:

@@ -50,7 +50,7 @@ def lives_at_end(files: Iterable[SourceFile], source: str, family: str) -> Itera
     """(life, head) of each file that has a complete line, with `start` behind the last one. Reads the files."""
     for file in files:
         try:
-            reader = open_reader(file.path, file.compression)
+            reader = open_reader(file.path, file.compression, file.within)
         except (OSError, TailraceError) as error:
             log.warning("file_skipped", path=file.path, why=str(error))
             continue

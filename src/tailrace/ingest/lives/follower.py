@@ -60,15 +60,42 @@ class Follower:
         """Nothing in flight, nothing known to be unread, and nobody reading."""
         return not self.dirty and not self.reading and self.tracker.settled == self.tracker.read
 
-    def note_size(self, size: int, now: float) -> None:
-        """The file was seen to hold `size` uncompressed bytes at `now` (monotonic seconds)."""
+    def note_size(self, size: int, now: float) -> int:
+        """The file was seen to hold `size` uncompressed bytes at `now` (monotonic seconds). Returns how many bytes that
+        were seen before and not read are gone: it was cut above the offset.
+
+        A size is noted only of the content that is being read (`intact`): what a rewritten file holds says nothing
+        about how much of the former content was lost.
+        """
         newest = self.noted[-1][0] if self.noted else self.tracker.settled
         if size > newest:
             self.changed_at = now
-            self.dirty = True
+            self.dirty = self.unsaved = True  # saved: what is known to be there counts as lost if it vanishes
+            if not self._intact():
+                return 0
             if len(self.noted) >= _NOTED_SIZES:
                 self.noted.pop()  # the newest: the age of the oldest byte must not shrink
             self.noted.append((size, now))
+            return 0
+        seen = self.seen_end
+        if not self.tailer.offset <= size < seen or not self._intact():
+            return 0
+        while self.noted and self.noted[-1][0] > size:
+            self.noted.pop()
+        if not self.reading:
+            self.tailer.forget_rest()
+        self.dirty = self.unsaved = True
+        return seen - size
+
+    @property
+    def seen_end(self) -> int:
+        """The end of the bytes that were seen of this life, a torn rest included."""
+        torn = 0 if self.reading else self.tailer.torn
+        return max(self.noted[-1][0] if self.noted else 0, self.tailer.offset + torn)
+
+    def _intact(self) -> bool:
+        """While a thread reads, the tailer's state is the thread's, and its next read says it."""
+        return self.reading or self.tailer.intact()
 
     def read_to_end(self) -> None:
         """A read found no complete line: what was noted beyond belongs to a torn rest, which is not lag.
@@ -111,10 +138,15 @@ class Follower:
         """The row of this life: safe to resume at, whatever else is in flight. Its totals are those of `[start,
         offset)`.
 
-        `last`: nobody reads this life any more. HAZARD: only a sealed one may be skipped at the next start; the row of
-        a rewritten one carries the size of what replaced it, so its size is set to what was read of it.
+        `last`: nobody reads this life any more. HAZARD: only a sealed one may be skipped at the next start, by its size
+        on disk. Else the size of a plain file is how much of this life was seen: that of what has replaced it in place
+        would count as lost.
         """
         file, life = self.file, self.life
+        if last:
+            size = file.size if self.sealed else self.settled
+        else:
+            size = file.size if file.compression else self.seen_end
         return Checkpoint(
             prefix=life.prefix,
             fingerprint=life.fingerprint,
@@ -128,7 +160,7 @@ class Follower:
             guard=self.guard,
             device=file.device,
             inode=file.inode,
-            size=self.settled if last and not self.sealed else file.size,
+            size=size,
             mtime_ns=file.mtime_ns,
             finished=last and self.sealed,
             compression=file.compression.value,
@@ -136,4 +168,5 @@ class Follower:
             inserted=self.totals.inserted,
             duplicates=self.totals.duplicates,
             rejected=self.totals.rejected,
+            checksum=self.totals.checksum,
         )

@@ -15,28 +15,48 @@ from tailrace.ingest.lives.follower import Follower
 from tailrace.model import Compression, SourceFile
 
 
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An archive's reader was moved to where its life goes on. `seen`: (size, mtime) of the file then; `head`: its
+    first line, which cannot be read again without beginning anew; `error`: why it could not be moved."""
+
+    seen: tuple[int, int]
+    head: bytes
+    error: Exception | None
+
+
 @dataclass(slots=True)
 class Held:
     """A file that waits for its life. `reader` is None while descriptors are short.
 
     `tried`: (size, mtime) when its head was last looked for in vain; it is looked at again when they changed.
-    `retry_at`: monotonic seconds before which a failed opening is not repeated (0: it has not failed).
+    `retry_at`: monotonic seconds before which a failed opening is not repeated, `retry_in`: seconds until then (0: it
+    has not failed). `placing`: a thread moves the reader, nobody else may touch it; `placed`: what came of it.
     """
 
     file: SourceFile
     reader: Reader | None
     tried: tuple[int, int] | None = None
     retry_at: float = 0.0
+    retry_in: float = 0.0
+    placing: bool = False
+    placed: Placed | None = None
 
     @property
     def worth_trying(self) -> bool:
         return self.tried != (self.file.size, self.file.mtime_ns)
 
+    def put_off(self, now: float, first: float, most: float) -> None:
+        """Opening failed: again later, each time twice as much later."""
+        self.retry_in = min(most, 2 * self.retry_in or first)
+        self.retry_at = now + self.retry_in
+
 
 @dataclass(slots=True)
 class Slot:
     """`sealed`: the file that was read to its end and closed, as it was seen last. `missing`: no file has this
-    hour's name now; what is open is read to its end all the same."""
+    hour's name now, `gone_at` (monotonic seconds) since when; what is open is read to its end all the same. `gone`:
+    missing for so long that no archive of it is to be expected any more."""
 
     key: str
     hour: int
@@ -44,6 +64,8 @@ class Slot:
     follower: Follower | None = None
     sealed: SourceFile | None = None
     missing: bool = False
+    gone_at: float | None = None
+    gone: bool = False
     unreadable: bool = False
 
     @property
@@ -58,13 +80,24 @@ class Slot:
     @property
     def enterable(self) -> bool:
         """A file waits, worth trying, and nothing before it is still to be read."""
-        return bool(self.queue) and self.queue[0].worth_trying and (self.follower is None or not self.follower.dirty)
+        waits = bool(self.queue) and self.queue[0].worth_trying and not self.queue[0].placing
+        return waits and (self.follower is None or not self.follower.dirty)
 
     @property
     def headless(self) -> bool:
         """Its file was looked at in vain for a complete first line, and holds a descriptor."""
         held = self.queue[0] if self.queue else None
-        return self.follower is None and held is not None and held.reader is not None and not held.worth_trying
+        return (
+            self.follower is None
+            and held is not None
+            and held.reader is not None
+            and not (held.worth_trying or held.placing)
+        )
+
+    @property
+    def undecided(self) -> bool:
+        """A file waits that may be any life of its hour: only one that is whole and holds no complete line is none."""
+        return any(held.worth_trying or held.reader is None or not held.reader.complete for held in self.queue)
 
     @property
     def torn(self) -> int:

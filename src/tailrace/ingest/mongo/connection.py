@@ -25,7 +25,9 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from tailrace import __version__
+from tailrace.config.uri import scrub
 from tailrace.errors import ServerRefusesUs
+from tailrace.ingest.mongo import tls
 
 Document = dict[str, Any]
 Client = AsyncMongoClient[Document]
@@ -129,6 +131,9 @@ def connect(options: ServerOptions, *, listeners: Sequence[_EventListener] = ())
     try:
         if not options.uri.lower().startswith(("mongodb://", "mongodb+srv://")):
             raise ValueError("it must begin with mongodb:// or mongodb+srv://")
+        reason = tls.problem_of_files(options.uri)
+        if reason is not None:
+            raise ServerRefusesUs(reason)
         with warnings.catch_warnings():
             # The driver warns about an option that it does not understand and ignores it; tls=maybe must not pass.
             warnings.simplefilter("error", UserWarning)
@@ -141,8 +146,8 @@ def connect(options: ServerOptions, *, listeners: Sequence[_EventListener] = ())
                 event_listeners=list(listeners),
                 **kept,
             )
-    except (InvalidURI, DriverConfigurationError, UserWarning, ValueError, TypeError) as error:
-        reason = redact_uri(str(error)).partition("\n")[0]
+    except (InvalidURI, DriverConfigurationError, UserWarning, ValueError, TypeError, OSError) as error:
+        reason = scrub(redact_uri(str(error)), options.uri).partition("\n")[0]
         raise ServerRefusesUs(f"mongodb_uri is not usable: {reason or type(error).__name__}") from None
 
 

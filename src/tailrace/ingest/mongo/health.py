@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import structlog
 
 from tailrace.errors import Verdict
+from tailrace.words import size_words
 
 SUMMARY_INTERVAL = 30.0
 """Seconds between two summaries of one trouble."""
@@ -47,9 +48,9 @@ class ServerHealth:
         self._failing: set[object] = set()
         self._next_summary = 0.0
         self._log = structlog.get_logger("tailrace.mongodb")
-        limit = (
-            "the in-flight limit is reached" if in_flight_limit is None else f"{in_flight_limit} bytes are in flight"
-        )
+        limit = "the in-flight limit is reached"
+        if in_flight_limit is not None:
+            limit = f"{size_words(in_flight_limit)} are in flight"
         self._meaning = f"nothing is lost; reading stops when {limit}; retrying until it is back"
 
     def failed(self, operation: object, verdict: Verdict, sentence: str) -> None:

@@ -3,6 +3,7 @@
     _id: <7 bytes>         one life: identity of its documents, where reading began, how far it was settled
     _id: "settings"        what decides what is stored; compared at every start
     _id: "source/<name>"   first start of a source, and the lease of its live writer (see `lease`)
+    _id: "indexes"         whether those of a collection that we made are built (see `made`)
 
 A life's document is written with majority *before* the first document of that life. If we die between the two, the
 ledger knows a life without documents: it is entered again with an equal fingerprint, which changes nothing. The
@@ -13,7 +14,7 @@ directory: it lags behind the checkpoints, never runs ahead of what is settled, 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 from bson import Int64
 from pymongo import UpdateOne
@@ -35,6 +36,7 @@ from tailrace.ingest.mongo.ledger_documents import (
     settings_document,
     settings_sentence,
 )
+from tailrace.ingest.mongo.made import StillThere
 from tailrace.ingest.mongo.retrying import Retrier
 from tailrace.model import Life, Offset, StartAt
 
@@ -51,6 +53,7 @@ __all__ = [
 
 _SALTS = 1000  # attempts to find a free prefix; a thousand collisions of 24 bits within one hour do not happen
 _BULK = 1000  # documents per command
+_NAMESAKES = 16  # lives under one head that are looked for in all hours
 
 
 class PrefixTaken(TailraceError):
@@ -72,9 +75,12 @@ class Ledger:
         source: str,
         instance: str,
         collection_uuid: bytes,
+        bound: Mapping[str, bytes] | None = None,
         lease: float = LEASE,
     ) -> None:
-        """`instance`: of the state directory; `collection_uuid`: from `server.prepare`; `lease`: its life, seconds."""
+        """`instance`: of the state directory; `collection_uuid`, `bound` (`uuids`): from `server.prepare`; `lease`: its
+        life, seconds."""
+        self._there = StillThere(handles, retrier, bound or {})
         self._files = handles.files
         self._data = handles.data
         self._retrier = retrier
@@ -153,6 +159,39 @@ class Ledger:
             "recording the first start",
         )
 
+    async def still_there(self) -> None:
+        """Raises CollectionsDropped when the collection, its rejects or this ledger is not the one that we were bound
+        to. HAZARD: ask before `renew`, whose upsert makes a dropped ledger anew."""
+        await self._there.check()
+
+    async def restore(self, lives: Sequence[Life]) -> None:
+        """Enter lives again that the ledger has lost, before any further document. Their prefixes must be free."""
+        taken = await self.enter_many(lives)
+        if taken:
+            raise RuntimeFailure(
+                f"{self._files.full_name} was dropped, and meanwhile the id prefix of {taken[0].path} was given to "
+                "another file: restore the ledger from a backup, or ingest into another collection"
+            )
+
+    async def rejects_dropped(self, uuid: bytes) -> bool:
+        """Whether the rejects lie in another collection than those of this source so far. False where none is known."""
+        document = await self._retrier.call(lambda: self._files.find_one(self._source_key), "reading the ledger")
+        known = (document or {}).get("rejects_uuid")
+        return known is not None and bytes(known) != uuid
+
+    async def bind_rejects(self, uuid: bytes, *, again: bool) -> None:
+        """Record where the rejects lie. `again`: first forget how far lives with rejects were settled, so that they are
+        read again; if we die between the two, the next start does so again."""
+
+        async def forget() -> None:
+            query = {"source": self._source, "progress.rejected": {"$gt": 0}}
+            await self._files.update_many(query, {"$unset": {"progress": ""}})
+
+        if again:
+            await self._retrier.call(forget, "forgetting progress")
+        update = {"$set": {"rejects_uuid": uuid}}
+        await self._retrier.call(lambda: upsert(self._files, self._source_key, update), "recording the rejects")
+
     async def fence(self) -> None:
         """A small journaled write, acknowledged by a majority. When it returns, everything that a read showed before
         is durable as well.
@@ -225,6 +264,14 @@ class Ledger:
         documents = await self._read(query)
         found = [self._ledger_life(document) for document in documents]
         return sorted(found, key=lambda entry: entry.life.number)
+
+    async def namesakes(self, family: str, head: bytes) -> list[LedgerLife]:
+        """This source's lives of any hour that begin with `head`, in order of their hours; of a file that was rewritten
+        under it, the first lives only. Looks through the whole ledger."""
+        name, numbers = self._source, range(_NAMESAKES)
+        prints = [identity.fingerprint(source=name, family=family, life=n, salt=0, head=head) for n in numbers]
+        documents = await self._read({"source": name, "fingerprint": {"$in": prints}})
+        return [self._ledger_life(document) for document in documents]
 
     async def all_lives(self) -> AsyncIterator[LedgerLife]:
         """All lives of this source, in order of their hours; read in pages, so any number of them will do."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from bson import Int64
 from pymongo import UpdateOne
 
 from tailrace import identity
-from tailrace.ingest.mongo.connection import Document, hour_date, seconds_of
+from tailrace.errors import LedgerDamaged
+from tailrace.ingest.mongo.connection import Document, hour_date
+from tailrace.ingest.mongo.stored_fields import Damaged, binary, flag, hour, text, whole
 from tailrace.model import SCHEMA_VERSION, Identity, Life, Numbers, Offset
+from tailrace.streams.times import INT64_MIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +31,8 @@ class StoredSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """How far a life is settled, as last recorded. `guard`: opaque digest of the bytes before `offset`;
-    `path`: where the file was last seen; counts are totals of this life."""
+    `path`: where the file was last seen; counts are totals of this life, `checksum` that of its documents
+    (`model.Totals`)."""
 
     prefix: bytes
     offset: int
@@ -38,6 +44,7 @@ class Progress:
     inserted: int
     duplicates: int
     rejected: int
+    checksum: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,34 +129,57 @@ def document_of(life: Life) -> Document:
 
 
 def life_of_document(document: Document) -> Life:
-    return Life(
-        source=document["source"],
-        family=document["family"],
-        path=document["path"],
-        hour=seconds_of(document["hour"]),
-        number=document["life"],
-        salt=document["salt"],
-        fingerprint=bytes(document["fingerprint"]),
-        start=Offset(int(document["start"])),
-    )
+    """Raises LedgerDamaged unless every field is as it was written and the `_id` is the prefix that they give."""
+    with _undamaged(document):
+        life = Life(
+            source=text(document, "source"),
+            family=text(document, "family"),
+            path=text(document, "path"),
+            hour=hour(document, "hour"),
+            number=whole(document, "life"),
+            salt=whole(document, "salt"),
+            fingerprint=binary(document, "fingerprint", 32),
+            start=Offset(whole(document, "start")),
+        )
+        if document.get("_id") != life.prefix:
+            raise Damaged("_id is not that of its hour and fingerprint")
+        return life
 
 
 def progress_of(document: Document) -> Progress | None:
+    """Raises LedgerDamaged as `life_of_document`."""
     fields = document.get("progress")
     if fields is None:
         return None
-    return Progress(
-        prefix=bytes(document["_id"]),
-        offset=int(fields["offset"]),
-        guard=bytes(fields["guard"]),
-        collection_uuid=bytes(fields["collection_uuid"]),
-        path=fields["path"],
-        finished=fields["finished"],
-        lines=int(fields["lines"]),
-        inserted=int(fields["inserted"]),
-        duplicates=int(fields["duplicates"]),
-        rejected=int(fields["rejected"]),
-    )
+    with _undamaged(document):
+        if not isinstance(fields, dict):
+            raise Damaged("progress is not an object")
+        return Progress(
+            prefix=binary(document, "_id", identity.PREFIX_SIZE),
+            offset=whole(fields, "offset", low=whole(document, "start")),
+            guard=binary(fields, "guard"),
+            collection_uuid=binary(fields, "collection_uuid"),
+            path=text(fields, "path"),
+            finished=flag(fields, "finished"),
+            lines=whole(fields, "lines"),
+            inserted=whole(fields, "inserted"),
+            duplicates=whole(fields, "duplicates"),
+            rejected=whole(fields, "rejected"),
+            checksum=None if fields.get("checksum") is None else whole(fields, "checksum", INT64_MIN),
+        )
+
+
+@contextmanager
+def _undamaged(document: Document) -> Iterator[None]:
+    try:
+        yield
+    except Damaged as error:
+        key = document.get("_id")
+        name = key.hex() if isinstance(key, bytes) else repr(key)
+        raise LedgerDamaged(
+            f"the document {name} of the ledger (<collection>.files) is not as tailrace wrote it: {error}; restore it "
+            "from a backup, because the ids of what is stored follow from it"
+        ) from None
 
 
 def progress_update(row: Progress) -> UpdateOne:
@@ -168,5 +198,6 @@ def progress_update(row: Progress) -> UpdateOne:
         "inserted": Int64(row.inserted),
         "duplicates": Int64(row.duplicates),
         "rejected": Int64(row.rejected),
+        "checksum": None if row.checksum is None else Int64(row.checksum),
     }
     return UpdateOne({"_id": row.prefix, "$or": older}, {"$set": {"progress": fields}})

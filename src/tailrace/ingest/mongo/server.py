@@ -8,12 +8,11 @@ that would break a promise (design: MongoDB). Each call is bounded in time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import pymongo
-from pymongo.errors import CollectionInvalid, OperationFailure, PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 
 from tailrace.errors import CollectionUnfit, ServerRefusesUs
 from tailrace.ingest.mongo.connection import (
@@ -28,6 +27,7 @@ from tailrace.ingest.mongo.connection import (
     write_concern_setting,
     write_concern_warning,
 )
+from tailrace.ingest.mongo.made import Info, create, info_of, make_data, uuids
 from tailrace.ingest.mongo.refusal_sentences import missing_privilege, server_sentence
 from tailrace.ingest.mongo.verdicts import describe
 
@@ -46,11 +46,8 @@ __all__ = [
     "write_concern_warning",
 ]
 
-_NAMESPACE_EXISTS = 48
 _CLUSTERED_SINCE = (5, 3)
 _OLDEST = (4, 4)  # pipelines with $$NOW, majority reads everywhere, hello
-
-Info = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +66,13 @@ class ServerFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionFacts:
-    """What `prepare` left behind. `uuid`: 16 bytes, another one after the collection was dropped and made anew."""
+    """What `prepare` left behind. `uuid`: 16 bytes, another one after the collection was dropped and made anew.
+
+    `uuids`: of the collection, its rejects and its ledger, by name."""
 
     uuid: bytes
+    rejects_uuid: bytes
+    uuids: Mapping[str, bytes]
     created: bool
     clustered: bool
     topology: str
@@ -93,16 +94,18 @@ async def inspect(
             hello = await client.admin.command("hello")
             build = await client.server_info()
             topology = _topology(hello)
-            await _privileges(client, options)
             warnings = [w for w in (write_concern_warning(options.write_concern),) if w is not None]
             ours = handles(client, options)
             infos = {}
             for collection in (ours.data, ours.rejects, ours.files):
-                info = await _info(collection)
+                info = await info_of(collection)
                 if info is not None:
                     infos[collection.name] = info
+            await _privileges(client, options, infos)
+            for collection in (ours.data, ours.rejects, ours.files):
+                if collection.name in infos:
                     ttl = options.allow_ttl and collection is not ours.files
-                    warnings += await _unfit(collection, info, topology, allow_ttl=ttl)
+                    warnings += await _unfit(collection, infos[collection.name], topology, allow_ttl=ttl)
             info = infos.get(options.collection)
             documents = 0 if info is None else await ours.data.estimated_document_count()
     except PyMongoError as error:
@@ -130,9 +133,10 @@ async def prepare(
     *,
     indexes: Sequence[Sequence[str]] = (),
     clustered: bool = False,
+    dropped: bool = False,
     time_limit: float = 10.0,
 ) -> CollectionFacts:
-    """Inspect, then create what is missing. Indexes are built only on a data collection that we create here.
+    """Inspect, then create what is missing. Indexes are built only on a data collection that we make (`make_data`).
 
     Safe to repeat and to run in two processes at once: whoever finds the collection there uses it.
     """
@@ -140,19 +144,19 @@ async def prepare(
     ours = handles(client, options)
     try:
         with pymongo.timeout(time_limit):
-            created = await _create(ours.data, clustered=clustered)
-            await _create(ours.rejects)
-            await _create(ours.files)
-            if created:
-                for fields in indexes:
-                    await ours.data.create_index([(name, pymongo.ASCENDING) for name in fields])
-            info = await _info(ours.data)
+            await create(ours.rejects)
+            await create(ours.files)
+            created = await make_data(ours, indexes=indexes, clustered=clustered, dropped=dropped)
+            info = await info_of(ours.data)
+            there = await uuids(ours)
     except PyMongoError as error:
         raise ServerRefusesUs(server_sentence(error, options)) from None
-    if info is None:
-        raise CollectionUnfit(f"{options.namespace} was dropped while we started: start again")
+    if info is None or len(there) < 3:
+        raise ServerRefusesUs(f"{options.namespace}, .rejects or .files was dropped while we started: start again")
     return CollectionFacts(
-        uuid=bytes(info["info"]["uuid"]),
+        uuid=there[ours.data.name],
+        rejects_uuid=there[ours.rejects.name],
+        uuids=there,
         created=created,
         clustered="clusteredIndex" in info.get("options", {}),
         topology=seen.topology,
@@ -160,32 +164,6 @@ async def prepare(
         documents=seen.documents,
         warnings=seen.warnings,
     )
-
-
-async def _create(collection: Collection, *, clustered: bool = False) -> bool:
-    options: dict[str, Any] = {}
-    if clustered:
-        options["clusteredIndex"] = {"key": {"_id": 1}, "unique": True}
-    try:
-        await collection.database.create_collection(
-            collection.name,
-            write_concern=pymongo.WriteConcern(w="majority", j=True),
-            **options,
-        )
-    except CollectionInvalid:  # the driver looked first and saw it
-        return False
-    except OperationFailure as error:
-        if error.code == _NAMESPACE_EXISTS:
-            return False
-        raise
-    return True
-
-
-async def _info(collection: Collection) -> Info | None:
-    cursor = await collection.database.list_collections(filter={"name": collection.name})
-    async for info in cursor:
-        return info
-    return None
 
 
 async def _unfit(collection: Collection, info: Info, topology: str, *, allow_ttl: bool) -> list[str]:
@@ -236,11 +214,12 @@ async def _shard_key(collection: Collection) -> list[str]:
     return []
 
 
-async def _privileges(client: Client, options: ServerOptions) -> None:
+async def _privileges(client: Client, options: ServerOptions, present: Container[str]) -> None:
+    """Raises ServerRefusesUs for a user who lacks a right. `present`: names of the collections that are there."""
     status = await client.admin.command({"connectionStatus": 1, "showPrivileges": True})
     info = status["authInfo"]
     if info.get("authenticatedUsers"):
-        missing = missing_privilege(info.get("authenticatedUserPrivileges", []), options)
+        missing = missing_privilege(info.get("authenticatedUserPrivileges", []), options, present)
         if missing is not None:
             raise ServerRefusesUs(missing)
 

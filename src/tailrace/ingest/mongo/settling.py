@@ -4,7 +4,8 @@ A batch goes round until nothing is left of it:
 
     compare first?  equal: a duplicate; different: id_conflict; absent: insert those
     insert          acknowledged: inserted
-                    no answer, or an answer with a write-concern error: nothing is known -> wait, compare, again
+                    no answer, or an answer with a write-concern error: nothing is known -> wait, compare, again;
+                    no answer in time: the same in halves, which a slow line may carry in time
                     refused as a whole: cut in two, down to the document
                     refused per document: read its `_id` first, then judge by its code
 
@@ -17,14 +18,14 @@ from dataclasses import dataclass
 from itertools import islice
 
 from bson.raw_bson import RawBSONDocument
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, ExecutionTimeout, NetworkTimeout
 
 from tailrace.errors import RuntimeFailure, Verdict
 from tailrace.ingest.mongo.connection import Collection
 from tailrace.ingest.mongo.proof import Proof, prove
 from tailrace.ingest.mongo.replies import DETAIL_LIMIT, DocumentError, read_reply
 from tailrace.ingest.mongo.retrying import Attempts, Retrier
-from tailrace.ingest.mongo.verdicts import DRIVER_ERRORS, describe, document_verdict, is_listed, verdict
+from tailrace.ingest.mongo.verdicts import DRIVER_ERRORS, code_of, describe, document_verdict, is_listed, verdict
 from tailrace.model import Reason
 
 BATCH_DOCUMENTS = 5_000
@@ -35,6 +36,10 @@ BATCH_BYTES = 16 * 1024 * 1024
 
 DOCUMENT_LIMIT = 16 * 1024 * 1024
 """Bytes of the largest document that a server stores (maxBsonObjectSize, the same in all versions)."""
+
+_LEAST_DOCUMENTS = 100
+"""A batch that had no answer in time is cut in two, down to this many: a line too slow for a full batch within
+`write_timeout` would have it tried for ever. Not further, or a server that hung for long would get single documents."""
 
 _INVISIBLE_PATIENCE = 5  # quick looks at a duplicate that no majority shows yet, before it counts as trouble
 
@@ -84,7 +89,7 @@ class Settlement:
     async def _attempt(self, attempts: Attempts, documents: Documents, compare: bool) -> list[tuple[Documents, bool]]:
         """One round of one batch; what is still to do of it."""
         if compare:
-            documents = (await self._compare(documents)).absent
+            documents = await self._compare(documents)
             if not documents:
                 return []
         try:
@@ -104,32 +109,44 @@ class Settlement:
         if inserted:
             self.rests_on_read = False  # the journal that holds this write holds all that was read before it
 
-    async def _compare(self, documents: Documents) -> Proof:
-        """Settle what is stored already; the rest is in the proof's `absent`."""
-        proof = await self._retrier.call(
-            lambda: prove(self._collection, documents, self._ignore), "comparing with what is stored"
-        )
+    async def _compare(self, documents: Documents) -> Documents:
+        """Settle what is stored already; the rest, in order."""
+        absent: Documents = {}
+        with self._retrier.attempts("comparing with what is stored") as attempts:
+            work = [documents]
+            while work:
+                part = work.pop()
+                try:
+                    with attempts.limited():
+                        proof = await prove(self._collection, part, self._ignore)
+                except DRIVER_ERRORS as error:
+                    await attempts.failed(error)
+                    work += reversed(_halves(part)) if _too_slow(part, error) else [part]
+                    continue
+                absent.update(proof.absent)
+                self._proven(proof)
+        return absent
+
+    def _proven(self, proof: Proof) -> None:
         self.duplicates += len(proof.equal)
         self.rests_on_read = self.rests_on_read or bool(proof.equal)
         for key, name in proof.different.items():
             detail = f"the stored document with this _id has another {name}"
             self.refused[key] = Refusal(Reason.ID_CONFLICT, detail)
-        return proof
 
     async def _partly(
         self, attempts: Attempts, documents: Documents, error: BulkWriteError
     ) -> list[tuple[Documents, bool]]:
         """A reply that names documents, or says that the write concern was not met."""
-        reply = read_reply(error)
-        if reply.concern is not None or reply.inserted + len(reply.errors) != len(documents):
-            code = 0 if reply.concern is None else reply.concern[0]
-            what = Verdict.OPERATOR if document_verdict(code) is Verdict.OPERATOR else Verdict.RETRY
+        reply = read_reply(error, len(documents))
+        if reply.concern is not None:
+            what = Verdict.OPERATOR if document_verdict(reply.concern[0]) is Verdict.OPERATOR else Verdict.RETRY
             await attempts.wait(what, describe(error))
             return [(documents, True)]
         self._acknowledged(reply.inserted)
         keys = list(documents)
         refused = {keys[index]: problem for index, problem in reply.errors.items()}
-        absent = (await self._compare({key: documents[key] for key in refused})).absent
+        absent = await self._compare({key: documents[key] for key in refused})
         again: dict[bytes, DocumentError] = {}
         for key in absent:
             problem = refused[key]
@@ -165,13 +182,12 @@ class Settlement:
             raise RuntimeFailure(f"MongoDB failed while storing documents: {describe(error)}") from error
         if what is not Verdict.REJECT:
             await attempts.wait(what, describe(error))
-            return [(documents, True)]
+            parts = _halves(documents) if _too_slow(documents, error) else [documents]
+            return [(part, True) for part in reversed(parts)]
         if len(documents) > 1:
-            keys = iter(documents)
-            half = {key: documents[key] for key in islice(keys, len(documents) // 2)}
-            return [({key: documents[key] for key in keys}, False), (half, False)]
-        problem = DocumentError(code=getattr(error, "code", None) or 0, message=describe(error), on_id=False)
-        for key in (await self._compare(documents)).absent:
+            return [(half, False) for half in reversed(_halves(documents))]
+        problem = DocumentError(code=code_of(error), message=describe(error), on_id=False)
+        for key in await self._compare(documents):
             self._refuse(key, Refusal(problem.reason, problem.message[:DETAIL_LIMIT]), listed=is_listed(error))
         attempts.succeeded()
         return []
@@ -179,6 +195,17 @@ class Settlement:
     def _refuse(self, key: bytes, refusal: Refusal, *, listed: bool) -> None:
         self.refused[key] = refusal
         self.unlisted += not listed
+
+
+def _too_slow(documents: Documents, error: BaseException) -> bool:
+    """Whether fewer documents at a time may get through: there was a connection, and the time was not enough."""
+    return len(documents) > _LEAST_DOCUMENTS and isinstance(error, NetworkTimeout | ExecutionTimeout)
+
+
+def _halves(documents: Documents) -> list[Documents]:
+    keys = iter(documents)
+    first = {key: documents[key] for key in islice(keys, len(documents) // 2)}
+    return [first, {key: documents[key] for key in keys}]
 
 
 def _batches(documents: Documents) -> list[Documents]:

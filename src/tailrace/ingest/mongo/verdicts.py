@@ -11,6 +11,7 @@ is REJECT by default, and `is_listed` tells, because a whole span refused for an
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Mapping
 from typing import Any, Final
@@ -226,8 +227,8 @@ def verdict(error: BaseException) -> Verdict:
         return Verdict.RETRY
     if isinstance(error, errors.BulkWriteError):
         return _bulk_verdict(error.details)
-    code = getattr(error, "code", None)
-    if isinstance(code, int) and code in CODES:
+    code = code_of(error)
+    if code in CODES:
         return CODES[code]
     for cls in type(error).__mro__:
         if cls in _CLASSES:
@@ -240,14 +241,26 @@ def _bulk_verdict(details: Mapping[str, Any]) -> Verdict:
 
     A write concern that was not met may be met the next time, whatever the reason: RETRY, unless an operator is needed.
     """
-    concerns = [CODES.get(int(each.get("code", 0))) for each in details.get("writeConcernErrors") or ()]
+    concerns = [CODES.get(code_of(each)) for each in parts_of(details, "writeConcernErrors")]
     if concerns:
         return Verdict.OPERATOR if Verdict.OPERATOR in concerns else Verdict.RETRY
-    found = [document_verdict(int(each.get("code", 0))) for each in details.get("writeErrors") or ()]
+    found = [document_verdict(code_of(each)) for each in parts_of(details, "writeErrors")]
     for worst in (Verdict.STOP, Verdict.REJECT, Verdict.OPERATOR, Verdict.RETRY):
         if worst in found:
             return worst
     return Verdict.REJECT
+
+
+def parts_of(details: object, name: str) -> list[Mapping[str, Any]]:
+    """The objects in a list of a reply; what is no list, and in a list no object, is as if it were not there."""
+    found = details.get(name) if isinstance(details, Mapping) else None
+    return [each for each in found if isinstance(each, Mapping)] if isinstance(found, list) else []
+
+
+def code_of(said: object) -> int:
+    """The code of an error or of an object in a reply; 0, which is nobody's, when there is none."""
+    code = said.get("code") if isinstance(said, Mapping) else getattr(said, "code", None)
+    return int(code) if isinstance(code, int) or (isinstance(code, float) and code.is_integer()) else 0
 
 
 def document_verdict(code: int) -> Verdict:
@@ -259,22 +272,46 @@ def is_listed(error_or_code: BaseException | int) -> bool:
     """Whether the verdict rests on something that we know, or only on "the server said no"."""
     if isinstance(error_or_code, int):
         return error_or_code in CODES
-    code = getattr(error_or_code, "code", None)
-    return not isinstance(error_or_code, errors.OperationFailure) or code in CODES
+    return not isinstance(error_or_code, errors.OperationFailure) or code_of(error_or_code) in CODES
 
 
 def describe(error: BaseException) -> str:
     """One short line for logs and messages. Never `str()` of an OperationFailure: it carries documents."""
     if isinstance(error, errors.OperationFailure):
-        details: Mapping[str, Any] = error.details or {}
-        concerns = details.get("writeConcernErrors") or []
+        details: Mapping[str, Any] = error.details if isinstance(error.details, Mapping) else {}
+        concerns = parts_of(details, "writeConcernErrors")
         if concerns:
             return f"write concern not met: {_short(str(concerns[-1].get('errmsg', '')))}"
-        name = details.get("codeName") or CODE_NAMES.get(error.code or 0) or type(error).__name__
-        message = details.get("errmsg") or getattr(error, "_message", "").partition(", full error: ")[0]
-        return _short(f"{name} ({error.code}): {message}")
+        name = details.get("codeName") or CODE_NAMES.get(code_of(error)) or type(error).__name__
+        message = details.get("errmsg") or str(getattr(error, "_message", "")).partition(", full error: ")[0]
+        return _short(f"{name} ({error.code}): {_denied(str(message)) or message}")
     text = str(error).partition(", Timeout: ")[0].partition(" (configured timeouts:")[0].partition(", full error: ")[0]
     return _short(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+
+
+_DENIED = re.compile(r"not authorized on (\S+) to execute command \{ (\w+): (?:\"([^\"]+)\")?")
+
+_PRIVILEGES: Final[Mapping[str, str]] = {
+    "aggregate": "find",
+    "count": "find",
+    "create": "insert or createCollection",
+    "createIndexes": "createIndex",
+    "delete": "remove",
+    "findAndModify": "find, update or insert",
+    "getMore": "find",
+    "update": "update or insert",
+}
+"""Commands that ask for a privilege of another name."""
+
+
+def _denied(message: str) -> str | None:
+    """Which right is missing; the server's own text is the whole command, with its session and its cluster time."""
+    match = _DENIED.search(message)
+    if match is None:
+        return None
+    database, command, collection = match.groups()
+    where = f"{database}.{collection}" if collection else database
+    return f"the user may not {_PRIVILEGES.get(command, command)} on {where} (docs/security.md has the roles)"
 
 
 CODE_NAMES: Final[Mapping[int, str]] = {

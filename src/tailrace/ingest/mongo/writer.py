@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from tailrace.checksum import checksum, minus
 from tailrace.errors import EveryDocumentRefused
 from tailrace.identity import place_of
 from tailrace.ingest.mongo.connection import Handles
@@ -71,6 +72,7 @@ class Writer:
         if settlement.rests_on_read:
             await self._fence()
         outcome = Outcome(lines=encoded.lines, inserted=settlement.inserted, duplicates=settlement.duplicates)
+        outcome.checksum = minus(encoded.checksum, checksum(encoded.documents[index] for index in refused))
         for reject in rejects:
             outcome.rejects[reject.reason] = outcome.rejects.get(reject.reason, 0) + 1
         return outcome

@@ -34,26 +34,29 @@ from typing import Self
 from tailrace import __version__
 from tailrace.errors import ConfigurationError, SettingsChanged, StateCorrupt, TailraceError
 from tailrace.ingest.state.directory import StateDirectory
-from tailrace.ingest.state.rows import FIELDS, Checkpoint, checkpoint_of, row_of
+from tailrace.ingest.state.rows import FIELDS, Checkpoint, checkpoint_of, row_of, with_checksum
 
 __all__ = ["DATABASE", "STATE_VERSION", "Checkpoint", "CheckpointStore", "StateWriteFailed"]
 
 DATABASE = "checkpoints.sqlite3"
-STATE_VERSION = 1
-"""Version of the tables, kept in `user_version`. Raise it with a migration in `_prepare`."""
+STATE_VERSION = 2
+"""Version of the tables, kept in `user_version`. Raise it with a migration in `_migrate`.
+
+1: the first. 2: `checkpoint` has the column `checksum`."""
 
 _APPLICATION_ID = 0x7461696C  # "tail", kept in `application_id`: tells our file from any other SQLite database
 _BUSY_SECONDS = 0.5  # waits this long for someone who writes to the file with another tool; our caller waits too
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}  # the last: a table is missing
 
 _COLUMNS = ", ".join(("namespace", *FIELDS, "digest"))
+_TABLE = f"CREATE TABLE checkpoint ({_COLUMNS}, PRIMARY KEY (source, namespace, prefix)) WITHOUT ROWID"
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE binding (
     source TEXT, namespace TEXT, collection_uuid BLOB NOT NULL, root TEXT NOT NULL, PRIMARY KEY (source, namespace)
 ) WITHOUT ROWID;
-CREATE TABLE checkpoint ({_COLUMNS}, PRIMARY KEY (source, namespace, prefix)) WITHOUT ROWID;
+{_TABLE};
 INSERT INTO meta VALUES ('instance', '{{instance}}'), ('written_by', '{__version__}');
 PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {STATE_VERSION};
@@ -67,6 +70,7 @@ _FORGET = """
 DELETE FROM checkpoint WHERE source = :source AND namespace = :namespace AND NOT EXISTS (
     SELECT 1 FROM binding WHERE source = :source AND namespace = :namespace AND collection_uuid = :uuid)
 """
+_FORGET_REJECTED = "DELETE FROM checkpoint WHERE source = ? AND namespace = ? AND rejected > 0"
 
 
 class StateWriteFailed(TailraceError):
@@ -110,9 +114,10 @@ class CheckpointStore:
         When the collection has another UUID than the rows were saved for (it was dropped), they are forgotten: what
         they call stored is gone. SettingsChanged: this very collection is already fed from `root` under another
         source name, so that its entries would be stored a second time. A source may move to another root.
+        ConfigurationError: it cannot be written down (a full disk), and nothing could be saved later.
         """
         # If we die here, either nothing changed or the rows are gone and the new UUID stands: one transaction.
-        with self._transaction():
+        with self._transaction(_unusable):
             for (other,) in self._database.execute(_BOUND, (namespace, root, collection_uuid, source)).fetchall():
                 raise SettingsChanged(
                     f"source = {source!r}, but {root} was ingested into {namespace} as source = {other!r} before, and "
@@ -135,6 +140,11 @@ class CheckpointStore:
         except sqlite3.DatabaseError as error:
             raise _mapped(error, self._path, _unusable) from error
 
+    def forget_rejected(self, source: str, namespace: str) -> None:
+        """Forget the rows of lives with rejects: these were dropped, and their files are to be read again."""
+        with self._transaction(_unusable):
+            self._database.execute(_FORGET_REJECTED, (source, namespace))
+
     def save(self, source: str, namespace: str, rows: Sequence[Checkpoint]) -> None:
         """All of `rows` or none; each replaces the row of its life. Only settled offsets may enter.
 
@@ -145,7 +155,7 @@ class CheckpointStore:
         # If we die before COMMIT, the rows are as they were: what settled since is read again and proven to be
         # stored. If we die after it, they are as written and their bytes are never read again. Hence settle first:
         # MongoDB has acknowledged everything below these offsets, by majority, before we get here.
-        with self._transaction():
+        with self._transaction(_write_failed):
             self._database.executemany(_SAVE, [row_of(namespace, row) for row in rows])
 
     def close(self) -> None:
@@ -166,7 +176,8 @@ class CheckpointStore:
         self.close()
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def _transaction(self, otherwise: Callable[[Path, Exception], TailraceError]) -> Iterator[None]:
+        """`otherwise`: what an error that is no damage becomes."""
         try:
             self._database.execute("BEGIN IMMEDIATE")
             try:
@@ -181,7 +192,7 @@ class CheckpointStore:
         except sqlite3.ProgrammingError:
             raise  # closed, or another thread: a defect of the caller, not of the disk
         except sqlite3.DatabaseError as error:
-            raise _mapped(error, self._path, _write_failed) from error
+            raise _mapped(error, self._path, otherwise) from error
 
 
 def _connect(path: Path) -> tuple[sqlite3.Connection, str]:
@@ -225,7 +236,25 @@ def _prepare(database: sqlite3.Connection, path: Path) -> str:
         database.executescript(_SCHEMA.format(instance=secrets.token_hex(16)))
     elif (verdict := _one(database, "PRAGMA quick_check")) != "ok":
         raise _corrupt(path, verdict)
+    elif version != STATE_VERSION:
+        _migrate(database, path)
     return str(_one(database, "SELECT value FROM meta WHERE key = 'instance'"))
+
+
+def _migrate(database: sqlite3.Connection, path: Path) -> None:
+    """Version 1 -> 2: every row is kept, its checksum unknown."""
+    # If we die before COMMIT, the file is of version 1 as it was: one transaction, the version included.
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        rows = [with_checksum(row) for row in database.execute("SELECT * FROM checkpoint")]
+        database.execute("DROP TABLE checkpoint")
+        database.execute(_TABLE)
+        database.executemany(_SAVE, rows)
+        database.execute("UPDATE meta SET value = ? WHERE key = 'written_by'", (__version__,))
+        database.execute(f"PRAGMA user_version = {STATE_VERSION}")
+        database.execute("COMMIT")
+    except ValueError as error:
+        raise _corrupt(path, error) from error  # `_connect` closes the database, which undoes the transaction
 
 
 def _one(database: sqlite3.Connection, query: str) -> object:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from hashlib import blake2b
 from operator import attrgetter
+from types import NoneType
 from typing import Any
 
 from tailrace.identity import PREFIX_SIZE
@@ -17,6 +18,7 @@ class Checkpoint:
     """Where one life may be resumed, and the file as it was last seen.
 
     Invariant: every entry of `[start, offset)` is durably in MongoDB, and the counts are those of that range.
+    `checksum`: of the documents of that range, None where a version without it began to count (`model.Totals`).
     `guard`: digest of the bytes before `offset`, opaque here. `size`: bytes on disk. `finished`: sealed, read to its
     end. Other fields as in `model.Life` and `model.SourceFile`.
     """
@@ -41,6 +43,7 @@ class Checkpoint:
     inserted: int
     duplicates: int
     rejected: int
+    checksum: int | None
 
     def __post_init__(self) -> None:
         if len(self.prefix) != PREFIX_SIZE or not 0 <= self.start <= self.offset:
@@ -52,6 +55,10 @@ FIELDS = tuple(field.name for field in fields(Checkpoint))
 
 _UNSIGNED = ("device", "inode")  # 64 bits each, which SQLite has only signed: kept as two's complement
 _FINISHED = FIELDS.index("finished")
+_TYPES = {
+    field.name: {"bytes": (bytes,), "str": (str,), "int | None": (int, NoneType)}.get(str(field.type), (int,))
+    for field in fields(Checkpoint)
+}
 _values = attrgetter(*FIELDS)  # astuple copies deeply: 45 us a row
 
 
@@ -71,10 +78,22 @@ def checkpoint_of(row: Sequence[Any]) -> Checkpoint:
     named = dict(zip(FIELDS, written[1:], strict=True))
     if digest != _digest(written):
         raise ValueError(f"the row of {named['path']!r} differs from what was written")
+    # The digest is of what the values print as: 5 and "5" have one. SQLite keeps any type in any column.
+    if not all(isinstance(value, _TYPES[name]) for name, value in named.items()):
+        raise ValueError(f"the row of {named['path']!r} holds a value of a type that was not written")
     for name in _UNSIGNED:
         named[name] %= 1 << 64
     named["finished"] = bool(named["finished"])
     return Checkpoint(**named)
+
+
+def with_checksum(row: Sequence[Any]) -> tuple[object, ...]:
+    """A row of version 1, which had no `checksum`, as a row of version 2. ValueError as `checkpoint_of`."""
+    *written, digest = row
+    if len(written) != len(FIELDS) or digest != _digest(written):
+        raise ValueError(f"the row of {written[1 + FIELDS.index('path')]!r} differs from what was written")
+    values = (*written, None)
+    return *values, _digest(values)
 
 
 def _digest(values: Sequence[object]) -> bytes:
