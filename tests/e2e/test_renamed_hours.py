@@ -104,3 +104,12 @@ def test_once_with_a_second_name(tree: HourTree) -> None:
         tree.once()
         assert stored(tree) == numbers(0, 20) + numbers(900, 1)
     assert tree.verified()[0] == 0
+
+
+def test_a_rename_is_said_once(tree: HourTree) -> None:
+    """With both names; and not again at every start."""
+    tree.once()
+    tree.path(NINE).rename(tree.path(TEN))
+    [said] = [event for event in tree.once() if event["event"] == "file_renamed"]
+    assert (said["before"], said["path"]) == (str(tree.path(NINE)), str(tree.path(TEN)))
+    assert [event for event in tree.once() if event["event"] == "file_renamed"] == []

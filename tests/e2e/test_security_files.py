@@ -21,8 +21,8 @@ from tailrace.commands.verify import choose, verify_sources
 from tailrace.config import load
 from tailrace.errors import Exit
 from tailrace.ingest.files.reading import UnreadableFile, open_reader
-from tailrace.ingest.instance import server_options
 from tailrace.ingest.mongo.connection import connect
+from tailrace.ingest.wiring import server_options
 from tailrace.model import Compression
 from tailrace.verify.report import VerifyReport
 

@@ -16,8 +16,8 @@ from tests.support.tailrace_process import Run, tailrace, until
 
 from tailrace.commands.verify import choose, verify_sources
 from tailrace.errors import UsageError
-from tailrace.ingest.instance import server_options
 from tailrace.ingest.mongo.connection import connect
+from tailrace.ingest.wiring import server_options
 from tailrace.verify import pruned
 from tailrace.verify.patience import Patience
 from tailrace.verify.report import LifeReport, LifeState, VerifyReport

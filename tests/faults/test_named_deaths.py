@@ -158,8 +158,8 @@ def test_death_while_replaying(tree: Tree, place: Place) -> None:
 
 
 SEALING = [
-    Place("a file is about to be sealed", f"{INGEST}.lives.roster:Roster._seal", "before"),
-    Place("a file is sealed and not saved as finished", f"{INGEST}.lives.roster:Roster._seal", "after"),
+    Place("a file is about to be sealed", f"{INGEST}.lives.leaving:Leaving.seal", "before"),
+    Place("a file is sealed and not saved as finished", f"{INGEST}.lives.leaving:Leaving.seal", "after"),
 ]
 
 

@@ -19,9 +19,10 @@ from typer.testing import CliRunner
 
 from tailrace.cli import app
 from tailrace.errors import Exit, ServerRefusesUs, Verdict
-from tailrace.ingest.instance import Instance, server_options
+from tailrace.ingest.instance import Instance
 from tailrace.ingest.mongo import server as start_up
 from tailrace.ingest.mongo.connection import connect
+from tailrace.ingest.wiring import server_options
 
 HOUR = "20250310/9"
 USER = "tailrace"

@@ -24,6 +24,7 @@ SUBJECTS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "ingest/mongo/settling.py": (
         ("tests/unit/test_settling.py",),
+        ("tests/mongo/test_settling.py",),
         (_WRITER, _FAILURES, "-k", ALONE),
         (_WRITER, _FAILURES, "-k", "majority"),
     ),

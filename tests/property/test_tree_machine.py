@@ -168,6 +168,7 @@ class TreeLife(TreeChecks):
         assert file.path is not None
         path = self.tree.path_of(file.hour, "{}" if file.path.name.startswith("0") else "{:02}")
         if path not in self.tree.files and not any(file is each[0] for each in self.packing):
+            self.tree.tangled = True  # until the new name is entered, no checkpoint has the size that was seen there
             self.tree.rename(file, path, file.hour)
 
     @precondition(lambda self: self.plain)

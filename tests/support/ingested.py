@@ -14,8 +14,9 @@ from tests.support.tailrace_process import hour_file
 
 from tailrace.commands.verify import choose, verify_sources
 from tailrace.config import Settings, load
-from tailrace.ingest.instance import Instance, server_options
+from tailrace.ingest.instance import Instance
 from tailrace.ingest.mongo.connection import connect
+from tailrace.ingest.wiring import server_options
 from tailrace.verify.patience import Patience
 from tailrace.verify.report import FileReport, VerifyReport
 

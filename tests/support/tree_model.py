@@ -221,6 +221,9 @@ class Tree:
             self._once_more(file)  # its bytes were read, and neither a checkpoint nor a follower knows this file
         if self.witness.reached(file.inode) is None:
             file.seen = file.saved  # waits without having been looked into: cut as well, it is another file to a scan
+        others = [f for f in [*self.away, *self.files.values()] if f is not file and head_of(f) == head_of(file)]
+        if {f.inode for f in others} & self.witness.open_inodes():
+            self._once_more(file)  # a shorter copy waits under the former name, and may be read after this one
         file.had.add(file.hour)
         self.files[path], file.path, file.hour = file, path, hour
         self._register(file)

@@ -56,6 +56,13 @@ def test_batches_hold_every_document_once_and_in_order(count: int, size: int, si
     assert all(batch[key] is given[key] for batch in batches for key in batch)
 
 
+def test_the_bytes_of_a_batch_are_counted_from_nothing() -> None:
+    """The first batch's as those of the others: two that are one byte too long together go apart."""
+    half = BATCH_BYTES // 2
+    given = {b"a": bytes(half), b"b": bytes(half + 1), b"c": bytes(half)}
+    assert [list(batch) for batch in settling._batches(given)] == [[b"a"], [b"b"], [b"c"]]
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 10, 11])
 def test_halves_are_the_whole(count: int) -> None:
     """In order, and the first is never larger."""

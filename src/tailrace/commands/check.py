@@ -18,7 +18,6 @@ from tailrace.errors import ConfigurationError, Exit, SettingsChanged
 from tailrace.ingest.files.discovery import Discovery
 from tailrace.ingest.files.names import locate
 from tailrace.ingest.files.reading import open_reader
-from tailrace.ingest.instance import make_codec, server_options
 from tailrace.ingest.mongo.connection import Client, Handles
 from tailrace.ingest.mongo.ledger_documents import (
     StoredSettings,
@@ -27,6 +26,7 @@ from tailrace.ingest.mongo.ledger_documents import (
     settings_sentence,
 )
 from tailrace.ingest.mongo.server import ServerFacts, connect, handles, inspect
+from tailrace.ingest.wiring import make_codec, server_options
 from tailrace.model import SourceFile, StartAt
 from tailrace.words import size_words
 

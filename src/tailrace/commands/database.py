@@ -12,11 +12,11 @@ from pymongo.errors import PyMongoError
 from tailrace.config import Settings, SourceSettings
 from tailrace.embedded import EmbeddedMongod
 from tailrace.errors import ServerRefusesUs
-from tailrace.ingest.instance import server_options
 from tailrace.ingest.mongo.connection import Client
 from tailrace.ingest.mongo.refusal_sentences import server_sentence
 from tailrace.ingest.mongo.server import connect
 from tailrace.ingest.state.directory import StateDirectory
+from tailrace.ingest.wiring import server_options
 
 _PATIENCE = 10.0  # seconds until a server that does not answer is said to be unreachable
 

@@ -30,8 +30,9 @@ from tailrace.config import Settings, load
 from tailrace.config.units import parse_duration
 from tailrace.embedded import EmbeddedMongod, find_mongod
 from tailrace.errors import ConfigurationError, Exit, RuntimeFailure, UsageError
-from tailrace.ingest.instance import Instance, server_options
+from tailrace.ingest.instance import Instance
 from tailrace.ingest.mongo.server import connect
+from tailrace.ingest.wiring import server_options
 from tailrace.ops import logs
 from tailrace.ops.view import View, plain_line
 from tailrace.simulator import Manifest, Plan

@@ -17,9 +17,9 @@ from tailrace.config import Loaded, Settings
 from tailrace.config.flags import ConfigOption, with_settings
 from tailrace.errors import RuntimeFailure, SettingsChanged, UsageError
 from tailrace.ingest.codec.codec import PythonCodec
-from tailrace.ingest.instance import entry_alone
 from tailrace.ingest.mongo.reject_queries import RejectHead
 from tailrace.ingest.mongo.writer import whole_line
+from tailrace.ingest.wiring import entry_alone
 from tailrace.model import SCHEMA_VERSION, Framing, Identity, Numbers, Reason
 from tailrace.streams import schema_of
 from tailrace.verify.reject_lookup import HoursFilter, by_keys, framing_of

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from tailrace.commands.database import reach
 from tailrace.config import Settings, SourceSettings
 from tailrace.errors import SettingsError, UsageError
-from tailrace.ingest.instance import server_options
 from tailrace.ingest.mongo.connection import Handles
 from tailrace.ingest.mongo.health import ServerHealth
 from tailrace.ingest.mongo.reject_queries import RejectHead, RejectReader
 from tailrace.ingest.mongo.retrying import Retrier, RetryOptions
 from tailrace.ingest.mongo.server import handles, parse_write_concern
+from tailrace.ingest.wiring import server_options
 from tailrace.verify.reject_lookup import find_key
 
 

@@ -19,13 +19,13 @@ from tailrace.config import Settings, SourceSettings
 from tailrace.config.flags import ConfigOption, with_settings
 from tailrace.config.units import UnitMissing, parse_duration
 from tailrace.errors import Exit, Interrupted, UsageError
-from tailrace.ingest.instance import entry_alone, indexes_of, make_codec, server_options
 from tailrace.ingest.mongo.connection import Client, parse_write_concern
 from tailrace.ingest.mongo.health import ServerHealth
 from tailrace.ingest.mongo.ledger import StoredSettings
 from tailrace.ingest.mongo.retrying import Retrier, RetryOptions
 from tailrace.ingest.mongo.server import handles, prepare
 from tailrace.ingest.mongo.writer import whole_line
+from tailrace.ingest.wiring import entry_alone, indexes_of, make_codec, server_options
 from tailrace.streams import schema_of
 from tailrace.verify.look import Comparison
 from tailrace.verify.patience import Patience

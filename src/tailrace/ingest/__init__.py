@@ -11,6 +11,8 @@
     feeder.py    the loop: choose a file, read a span, put it in flight, settle it
     rests.py     what `--once` does about bytes after the last newline
     pipeline.py  wires 1 to 5 for one source    instance.py  wires sources, state directory and server
+    starting.py  the tree is found and listed   measuring.py where a source stands: lag, live, balance
+    wiring.py    what the settings of a source say to each of these
 
 The numbered stages never import one another; they exchange the values of `tailrace.model`.
 """

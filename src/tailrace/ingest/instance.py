@@ -8,8 +8,6 @@ Used by `run` and by the demo. Everything that is opened here is closed here, in
 from __future__ import annotations
 
 import asyncio
-import os
-import resource
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -20,32 +18,35 @@ import structlog
 from tailrace.config import Settings
 from tailrace.config.sources import SourceSettings
 from tailrace.embedded import EmbeddedMongod
-from tailrace.errors import CollectionsDropped, ConfigurationError, ServerRefusesUs
-from tailrace.ingest.books import BookKeeper, BookOptions
-from tailrace.ingest.codec.codec import PythonCodec
-from tailrace.ingest.codec.slices import Slices
+from tailrace.errors import CollectionsDropped, ServerRefusesUs
+from tailrace.ingest.books import BookKeeper
 from tailrace.ingest.ending import end, unless
 from tailrace.ingest.feeder import Feeder
-from tailrace.ingest.files.names import candidates, locate
 from tailrace.ingest.files.watch import WatchMode, watcher
 from tailrace.ingest.lives.entrance import Entrance, Name
 from tailrace.ingest.lives.roster import Roster, RosterOptions
 from tailrace.ingest.mongo.connection import Client
 from tailrace.ingest.mongo.health import ServerHealth
-from tailrace.ingest.mongo.ledger import Ledger, StoredSettings
+from tailrace.ingest.mongo.ledger import Ledger
 from tailrace.ingest.mongo.retrying import Retrier, RetryOptions
-from tailrace.ingest.mongo.server import CollectionFacts, ServerOptions, connect, handles, parse_write_concern, prepare
+from tailrace.ingest.mongo.server import CollectionFacts, connect, handles, prepare
 from tailrace.ingest.mongo.writer import Writer, whole_line
-from tailrace.ingest.pipeline import Pipeline, PipelineOptions, Stages
+from tailrace.ingest.pipeline import Pipeline, Stages
 from tailrace.ingest.rests import Rests
 from tailrace.ingest.state.checkpoints import CheckpointStore
 from tailrace.ingest.stats import SourceStats
+from tailrace.ingest.wiring import (
+    Former,
+    book_options,
+    entry_alone,
+    indexes_of,
+    make_codec,
+    max_open,
+    pipeline_options,
+    server_options,
+)
 from tailrace.ingest.workers import Budget, Limits
-from tailrace.model import Life
 from tailrace.streams import schema_of
-
-_OPEN_SHARE = 4  # of the descriptors that the process may have, one in so many is for hour files of a source
-_OPEN_MOST = 512
 
 _LOOK_AGAIN = 2.0  # seconds between attempts to begin anew while MongoDB does not let us
 
@@ -61,16 +62,6 @@ class Shared:
     retrier: Retrier
     store: CheckpointStore
     budget: Budget
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Former:
-    """What is left of a source's run that ended because collections were dropped: the lives that it knew, whether its
-    first start was over, and the names of those collections. Empty at the start of the process."""
-
-    lives: tuple[Life, ...] = ()
-    begun: bool = False
-    dropped: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -227,79 +218,3 @@ async def _all(runs: list[Coroutine[Any, Any, None]], stop: asyncio.Event) -> No
         await asyncio.wait(pending)
     for task in tasks:
         task.result()
-
-
-def entry_alone(line: bytes, index: int) -> bytes:
-    """One entry of a wrapped line, alone in its wrapper: what is kept aside of it."""
-    return Slices(line).alone(index)
-
-
-def make_codec(source: SourceSettings) -> PythonCodec:
-    """The codec of a source. Raises SettingsError for an identity that its stream cannot have."""
-    return PythonCodec(schema_of(source.family), source.framing, identity=source.identity, numbers=source.numbers)
-
-
-def book_options(source: SourceSettings, facts: CollectionFacts, former: Former | None = None) -> BookOptions:
-    """What the books of a source are kept under."""
-    former = former or Former()
-    stored = StoredSettings(
-        identity=source.identity, numbers=source.numbers, family=source.family, clustered=facts.clustered
-    )
-    return BookOptions(
-        source=source.source,
-        namespace=source.namespace,
-        collection_uuid=facts.uuid,
-        root=stream_directory(source),
-        start_at=source.start_at,
-        settings=stored,
-        rejects_uuid=facts.rejects_uuid,
-        lives=former.lives,
-        begun=former.begun,
-        rejects_dropped=f"{source.collection}.rejects" in former.dropped,
-    )
-
-
-def pipeline_options(settings: Settings, source: SourceSettings, *, once: bool) -> PipelineOptions:
-    """The part of the settings that a pipeline looks at."""
-    return PipelineOptions(
-        root=str(source.directory),
-        stream=source.stream,
-        start_at=source.start_at,
-        poll_interval=settings.poll_interval,
-        shutdown_grace=settings.shutdown_grace,
-        once=once,
-    )
-
-
-def server_options(settings: Settings, source: SourceSettings, uri: str) -> ServerOptions:
-    """`uri`: the setting, or that of the embedded mongod."""
-    return ServerOptions(
-        uri=uri,
-        database=source.database,
-        collection=source.collection,
-        write_concern=parse_write_concern(str(settings.write_concern)),
-        write_timeout=settings.write_timeout,
-        allow_ttl=source.allow_ttl,
-    )
-
-
-def indexes_of(source: SourceSettings) -> list[tuple[str, ...]]:
-    """What is built on a collection that we create: the schema's indexes, and the users' when asked for."""
-    schema = schema_of(source.family)
-    return [*schema.indexes, *(schema.user_indexes if source.user_index else ())]
-
-
-def stream_directory(source: SourceSettings) -> str:
-    """The stream's directory, links resolved as far as it exists: what the local state is bound to."""
-    try:
-        tree = locate(str(source.directory), source.stream)
-    except OSError as error:
-        raise ConfigurationError(f"root: {source.directory} cannot be looked at: {error.strerror}") from None
-    tree = tree or next(candidates(str(source.directory), source.stream))
-    return os.path.dirname(os.path.realpath(tree.hourly))
-
-
-def max_open(sources: int) -> int:
-    """Descriptors for the hour files of one source."""
-    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(8, min(_OPEN_MOST, soft // _OPEN_SHARE // sources))

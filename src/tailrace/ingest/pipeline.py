@@ -1,10 +1,10 @@
 """One source, end to end. The arrow:
 
-    open the books -> find the tree -> first scan
+    open the books -> find the tree -> first scan                              starting
         look    hints and scans -> the roster of files                     discovery, watch
         feed    choose a file -> read a span -> put it in flight           schedule, tailer, workers
                     encode -> write -> settle                              codec, writer, tracker
-        save    settled prefixes -> local state; seal; lag                 checkpoints
+        save    settled prefixes -> local state; seal; lag                 checkpoints, measuring
         report  lease and progress -> ledger                               ledger
     drain: stop reading -> wait for what is in flight -> save -> report -> release
 
@@ -23,23 +23,22 @@ from typing import Any
 
 import structlog
 
-from tailrace.errors import CollectionsDropped, ConfigurationError, TailraceError
+from tailrace.errors import CollectionsDropped, TailraceError
 from tailrace.ingest.books import BookKeeper
-from tailrace.ingest.ending import beside, end, first_of, unless, within
+from tailrace.ingest.ending import beside, end, unless, within
 from tailrace.ingest.feeder import Feeder
 from tailrace.ingest.files.discovery import Discovery, Scan
-from tailrace.ingest.files.names import HourlyTree, candidates, locate
+from tailrace.ingest.files.names import HourlyTree
 from tailrace.ingest.files.watch import Watcher
-from tailrace.ingest.lives.first_start import lives_at_end, skip_what_is_there
 from tailrace.ingest.lives.roster import Roster
+from tailrace.ingest.measuring import Measuring
 from tailrace.ingest.mongo.ledger import RENEW_INTERVAL
 from tailrace.ingest.rests import Rests
+from tailrace.ingest.starting import find_tree, list_tree, say_what_waits, skip_what_there_is
 from tailrace.ingest.stats import SourceStats
 from tailrace.model import Life, StartAt
-from tailrace.words import duration_words, size_words
 
 _LOOK_SPACING = 0.005  # seconds in which hints are gathered
-_CATCH_UP_RATE = 20e6  # bytes a second, for a first guess of how long catching up takes
 _SAVE_INTERVAL = 0.25
 _REPORT_INTERVAL = 30.0
 _CHECK_INTERVAL = 1.0  # seconds between looks whether a collection was dropped: what is written meanwhile is read again
@@ -84,10 +83,9 @@ class Pipeline:
         self._clock: Callable[[], float] = time.monotonic
         self._claimed = False
         self.begun = False
-        self._unbalanced = False
-        self._all_held: float | None = None
         named = self._books.options
         self._log = structlog.get_logger("tailrace").bind(source=named.source, collection=named.namespace)
+        self._measuring = Measuring(self._roster, self._feeder, stats, self._log, once=options.once)
 
     @property
     def lives(self) -> tuple[Life, ...]:
@@ -124,7 +122,16 @@ class Pipeline:
 
     async def _look_first(self, stop: asyncio.Event, first_start: bool) -> bool:
         """Whether there is a tree to follow; False when told to stop before."""
-        tree = await self._find_tree(stop)
+        options, log = self._options, self._log
+        tree = await find_tree(
+            options.root,
+            options.stream,
+            self._watcher,
+            stop,
+            log,
+            poll_interval=options.poll_interval,
+            once=options.once,
+        )
         return tree is not None and bool(await unless(stop, self._first_scan(tree, first_start)))
 
     # -- start-up ----------------------------------------------------------------------------------------------
@@ -135,65 +142,22 @@ class Pipeline:
         self.begun = not first
         return first
 
-    async def _find_tree(self, stop: asyncio.Event) -> HourlyTree | None:
-        """The stream's tree; waits until it exists. None when told to stop meanwhile."""
-        options, waiting, blocked = self._options, False, False
-        while not stop.is_set():
-            try:
-                tree = locate(options.root, options.stream)
-            except OSError as error:  # no right to look, a loop of links: an operator may mend it while we wait
-                if options.once:
-                    raise ConfigurationError(f"root: {options.root} cannot be looked at: {error.strerror}") from None
-                if not blocked:
-                    self._log.error("root_unreadable", root=options.root, why=error.strerror, meaning="tried again")
-                tree, waiting, blocked = None, True, True
-            if tree is not None:
-                return tree
-            if options.once:
-                raise ConfigurationError(f"root: there is no {options.stream} stream below {options.root} to read once")
-            if not waiting:
-                self._log.warning(
-                    "waiting_for_root", root=options.root, stream=options.stream, meaning="nothing to read yet"
-                )
-            waiting = True
-            self._watcher.follow([candidate.hourly for candidate in candidates(options.root, options.stream)])
-            await first_of(stop.wait(), self._watcher.wait(options.poll_interval))
-        return None
-
     async def _first_scan(self, tree: HourlyTree, first_start: bool) -> bool:
         self._discovery = Discovery(tree)
-        scan = self._discovery.scan(self._clock(), full=True)
-        while not scan.present:  # HAZARD: taken for an empty tree, everything known would count as deleted
-            if self._options.once:
-                raise ConfigurationError(f"root: {tree.hourly} cannot be listed: give this user the right to read it")
-            self.stats.locked = [tree.hourly]
-            await asyncio.sleep(self._options.poll_interval)
-            scan = self._discovery.scan(self._clock(), full=True)
+        options = self._options
+        scan = await list_tree(
+            self._discovery, self._clock, self.stats, poll_interval=options.poll_interval, once=options.once
+        )
         if first_start:
-            if self._options.start_at is StartAt.END:
-                await self._skip(scan)
+            if options.start_at is StartAt.END:
+                skipped = await skip_what_there_is(self._books, scan.files.values(), self._log)
+                self._roster.remember(skipped, [])
             await self._books.ledger.started()
             self.begun = True
         self._apply(scan)
         self._roster.first_scan_done()
-        files, size = self._roster.backlog()
-        if size:
-            seconds = max(1, round(size / _CATCH_UP_RATE))
-            what = f"{files} file{'s' * (files != 1)}, {size_words(size)}, about {duration_words(seconds)}"
-            self._log.info("catching_up", what=what, files=files, bytes=size, about_s=seconds)
+        say_what_waits(*self._roster.backlog(), self._log)
         return True
-
-    async def _skip(self, scan: Scan) -> None:
-        books = self._books
-        options = books.options
-        lives = await asyncio.to_thread(
-            lambda: list(lives_at_end(scan.files.values(), options.source, options.settings.family))
-        )
-        skipped = await skip_what_is_there(books.ledger, lives)
-        self._log.info(
-            "skipped_by_choice", files=len(lives), bytes=skipped, why="start_at = end, first start of this source"
-        )
-        self._roster.remember(await books.known([]), [])
 
     # -- following ---------------------------------------------------------------------------------------------
 
@@ -254,44 +218,10 @@ class Pipeline:
             self._roster.seal_idle(now)
             self._note()
             self._books.save()
-            self._measure(now)
+            self._measuring.measure(now)
 
     def _note(self) -> None:
         self._books.note(self._roster.take_rows(), self._roster.take_other_rows())
-
-    def _measure(self, now: float) -> None:
-        stats, lags = (
-            self.stats,
-            [follower.lag(now) for follower in [*self._roster.followers(), *self._roster.retiring]],
-        )
-        stats.lag_bytes = sum(size for size, _age in lags)
-        stats.lag_seconds = max((age for _size, age in lags), default=0.0)
-        stats.files_open = self._roster.open_files
-        stats.files_backlog, _ = self._roster.backlog()
-        self._look_whether_live(now)
-        self._balance()
-
-    def _look_whether_live(self, now: float) -> None:
-        """On a slow line under load something is in flight at all times: then it is live once no byte is unsettled that
-        was noticed before every file had been entered."""
-        if self._roster.waiting or self._roster.placing:
-            self._all_held = None
-        elif self._all_held is None:
-            self._all_held = now
-        elif self.stats.lag_seconds < now - self._all_held and not self._options.once:
-            self._feeder.is_live()
-
-    def _balance(self) -> None:
-        """Invariant 5, at every look: said once, since it never mends itself."""
-        if self._unbalanced or not self.stats.imbalance():
-            return
-        self._unbalanced = True
-        self._log.error(
-            "unaccounted",
-            **self.stats.figures(),
-            meaning="lines read are not those settled and in flight, or entries settled not those inserted, duplicate "
-            "and rejected: a defect of tailrace, and no setting mends it; report it, and run tailrace verify",
-        )
 
     async def _report(self) -> None:
         ledger = self._books.ledger
@@ -321,7 +251,7 @@ class Pipeline:
         finally:
             self._note()
             self._books.save()
-            self._measure(self._clock())
+            self._measuring.measure(self._clock())
             self._roster.close()
         if self._claimed:
             await self._say_goodbye(max(_GOODBYE, deadline - self._clock()))

@@ -111,9 +111,9 @@ class Entrance:
             if entry is not None and hour != file.hour and entry.offset > 0:
                 choice = self._choose([entry], reader, head)
                 if choice is entry:
-                    log.info(
-                        "file_renamed", path=file.path, before=entry.life.path, meaning="its ids stay those it had"
-                    )
+                    before = entry.life.path  # where it was seen last: at the next start that is here
+                    if plain_path(before) != plain_path(file.path):
+                        log.info("file_renamed", path=file.path, before=before, meaning="its ids stay those it had")
                     return entry
         return None
 

@@ -1,4 +1,4 @@
-"""A name's place in the tree and the files that have stood in it: the values the roster works on.
+"""A name's place in the tree and the files that have stood in it: the state that the roster's parts share.
 
 One slot per plain path (`9` and the `9.gz` made of it share one). A file that appears waits in the slot's queue with
 its descriptor held, so that it is read even if its name is gone before its turn; its turn comes when what stood there
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from tailrace.ingest.files.names import plain_path
 from tailrace.ingest.files.reading import Reader
 from tailrace.ingest.lives.follower import Follower
 from tailrace.model import Compression, SourceFile
@@ -107,6 +108,47 @@ class Slot:
     @property
     def empty(self) -> bool:
         return not self.queue and self.follower is None
+
+
+class Slots:
+    """The names of one source, by plain path. `all` that were seen; `active`: those that hold a descriptor or wait for
+    one; `following`: those whose file is followed. `newest`: the latest hour that was ever seen, `head`: its slot."""
+
+    def __init__(self) -> None:
+        self.all: dict[str, Slot] = {}
+        self.active: dict[str, Slot] = {}
+        self.following: dict[str, Slot] = {}
+        self.newest = 0
+        self.head: Slot | None = None
+
+    def add(self, file: SourceFile) -> Slot:
+        slot = self.all[plain_path(file.path)] = Slot(plain_path(file.path), file.hour)
+        if file.hour >= self.newest:
+            self.newest, self.head = file.hour, slot
+        return slot
+
+    def of(self, file: SourceFile) -> Slot:
+        """The slot of a file that was seen."""
+        return self.all[plain_path(file.path)]
+
+    def tidy(self, slot: Slot) -> None:
+        """Something left this slot: it is not active with nothing in it, and forgotten when its name is gone too."""
+        if slot.empty:
+            self.active.pop(slot.key, None)
+            if slot.missing:
+                self.all.pop(slot.key, None)
+
+    def followers(self) -> list[Follower]:
+        return [slot.follower for slot in self.following.values() if slot.follower is not None]
+
+    def renamed(self, file: SourceFile, slot: Slot) -> bool:
+        """Whether this file, which had the name of `slot`, stands under another name now."""
+        others = (other.newest for other in self.active.values() if other is not slot and not other.missing)
+        return any(other is not None and same_file(other, file) for other in others)
+
+
+def by_hour(slot: Slot) -> int:
+    return slot.hour
 
 
 def same_file(one: SourceFile, other: SourceFile) -> bool:

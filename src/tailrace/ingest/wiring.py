@@ -1,0 +1,112 @@
+"""What the settings of a source say to each part that is wired for it: codec, collection, books, pipeline, descriptors.
+
+Used by `instance`, and by the commands that look at a source's collection without running it.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from dataclasses import dataclass
+
+from tailrace.config import Settings
+from tailrace.config.sources import SourceSettings
+from tailrace.errors import ConfigurationError
+from tailrace.ingest.books import BookOptions
+from tailrace.ingest.codec.codec import PythonCodec
+from tailrace.ingest.codec.slices import Slices
+from tailrace.ingest.files.names import candidates, locate
+from tailrace.ingest.mongo.ledger import StoredSettings
+from tailrace.ingest.mongo.server import CollectionFacts, ServerOptions, parse_write_concern
+from tailrace.ingest.pipeline import PipelineOptions
+from tailrace.model import Life
+from tailrace.streams import schema_of
+
+_OPEN_SHARE = 4  # of the descriptors that the process may have, one in so many is for hour files of a source
+_OPEN_MOST = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Former:
+    """What is left of a source's run that ended because collections were dropped: the lives that it knew, whether its
+    first start was over, and the names of those collections. Empty at the start of the process."""
+
+    lives: tuple[Life, ...] = ()
+    begun: bool = False
+    dropped: frozenset[str] = frozenset()
+
+
+def entry_alone(line: bytes, index: int) -> bytes:
+    """One entry of a wrapped line, alone in its wrapper: what is kept aside of it."""
+    return Slices(line).alone(index)
+
+
+def make_codec(source: SourceSettings) -> PythonCodec:
+    """The codec of a source. Raises SettingsError for an identity that its stream cannot have."""
+    return PythonCodec(schema_of(source.family), source.framing, identity=source.identity, numbers=source.numbers)
+
+
+def book_options(source: SourceSettings, facts: CollectionFacts, former: Former | None = None) -> BookOptions:
+    """What the books of a source are kept under."""
+    former = former or Former()
+    stored = StoredSettings(
+        identity=source.identity, numbers=source.numbers, family=source.family, clustered=facts.clustered
+    )
+    return BookOptions(
+        source=source.source,
+        namespace=source.namespace,
+        collection_uuid=facts.uuid,
+        root=stream_directory(source),
+        start_at=source.start_at,
+        settings=stored,
+        rejects_uuid=facts.rejects_uuid,
+        lives=former.lives,
+        begun=former.begun,
+        rejects_dropped=f"{source.collection}.rejects" in former.dropped,
+    )
+
+
+def pipeline_options(settings: Settings, source: SourceSettings, *, once: bool) -> PipelineOptions:
+    """The part of the settings that a pipeline looks at."""
+    return PipelineOptions(
+        root=str(source.directory),
+        stream=source.stream,
+        start_at=source.start_at,
+        poll_interval=settings.poll_interval,
+        shutdown_grace=settings.shutdown_grace,
+        once=once,
+    )
+
+
+def server_options(settings: Settings, source: SourceSettings, uri: str) -> ServerOptions:
+    """`uri`: the setting, or that of the embedded mongod."""
+    return ServerOptions(
+        uri=uri,
+        database=source.database,
+        collection=source.collection,
+        write_concern=parse_write_concern(str(settings.write_concern)),
+        write_timeout=settings.write_timeout,
+        allow_ttl=source.allow_ttl,
+    )
+
+
+def indexes_of(source: SourceSettings) -> list[tuple[str, ...]]:
+    """What is built on a collection that we create: the schema's indexes, and the users' when asked for."""
+    schema = schema_of(source.family)
+    return [*schema.indexes, *(schema.user_indexes if source.user_index else ())]
+
+
+def stream_directory(source: SourceSettings) -> str:
+    """The stream's directory, links resolved as far as it exists: what the local state is bound to."""
+    try:
+        tree = locate(str(source.directory), source.stream)
+    except OSError as error:
+        raise ConfigurationError(f"root: {source.directory} cannot be looked at: {error.strerror}") from None
+    tree = tree or next(candidates(str(source.directory), source.stream))
+    return os.path.dirname(os.path.realpath(tree.hourly))
+
+
+def max_open(sources: int) -> int:
+    """Descriptors for the hour files of one source."""
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(8, min(_OPEN_MOST, soft // _OPEN_SHARE // sources))
