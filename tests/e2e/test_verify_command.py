@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 from bson import ObjectId
 from tests.support.ingested import Tree, trades
+from tests.support.roles import out_of_sight
 from tests.support.servers import Server
 from tests.support.tailrace_process import environment, tailrace
 
@@ -44,14 +45,15 @@ class Terminal:
     """A command on a terminal of so many columns; `text` is all that was shown, without colours."""
 
     def __init__(self, columns: int, *arguments: str) -> None:
+        words, handed = out_of_sight(arguments)
         self._ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tailrace", *arguments],
+            [sys.executable, "-m", "tailrace", *words],
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
-            env=environment(TERM="xterm-256color"),
+            env=environment(TERM="xterm-256color", **handed),
         )
         os.close(theirs)
         self._shown = b""
@@ -168,12 +170,13 @@ def _as_nobody(*arguments: str) -> subprocess.CompletedProcess[str]:
         "import os, sys; import tailrace.cli; import tailrace.commands.verify_view, rich.progress, encodings.idna;"
         f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY}); sys.argv[0] = 'tailrace'; tailrace.cli.main()"
     )
+    words, handed = out_of_sight(arguments)
     return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
+        [sys.executable, "-c", code, *words],
         capture_output=True,
         text=True,
         timeout=60,
-        env=environment(HOME="/nonexistent"),
+        env=environment(HOME="/nonexistent", **handed),
         check=False,
     )
 

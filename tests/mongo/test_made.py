@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import pytest
+from pymongo import MongoClient
 from tests.support.bench import bench
 from tests.support.servers import Server
 
@@ -31,6 +33,13 @@ async def there(uri: str, database: str) -> AsyncIterator[Handles]:
         await client.close()
 
 
+@contextmanager
+def theirs(uri: str, database: str, name: str = "trades") -> Iterator[Any]:
+    """The collection, for what somebody else does to it."""
+    with MongoClient[dict[str, Any]](uri) as client:
+        yield client[database][name]
+
+
 async def indexes(ours: Handles) -> list[str]:
     return sorted(await ours.data.index_information())
 
@@ -51,7 +60,8 @@ async def test_a_start_that_died_between_collection_and_index(
         facts = await prepare(ours.client, what, indexes=WANTED, clustered=clustered)
         assert not facts.created
         assert {"coin_1_time_1", "user_1"} <= set(await indexes(ours))
-        await ours.data.drop_index("user_1")
+        with theirs(standalone.uri, database_name) as collection:
+            collection.drop_index("user_1")
         await prepare(ours.client, what, indexes=WANTED, clustered=clustered)
         assert "user_1" not in await indexes(ours), "what an operator takes away later stays away"
 
@@ -63,7 +73,8 @@ async def test_no_index_on_what_others_made(standalone: Server, database_name: s
         await ours.database.create_collection("trades")
         await prepare(ours.client, what, indexes=WANTED)
         assert await indexes(ours) == ["_id_"]
-        await ours.data.drop()
+        with theirs(standalone.uri, database_name) as collection:
+            collection.drop()
         await ours.data.create_index("theirs")
         await prepare(ours.client, what, indexes=WANTED, dropped=True)
         assert await indexes(ours) == ["_id_", "theirs_1"]
@@ -74,7 +85,8 @@ async def test_what_our_inserts_made_anew_gets_its_indexes(standalone: Server, d
     what = options(standalone.uri, database_name)
     async with there(standalone.uri, database_name) as ours:
         await prepare(ours.client, what, indexes=WANTED)
-        await ours.data.drop()
+        with theirs(standalone.uri, database_name) as collection:
+            collection.drop()
         await ours.data.insert_one({"coin": "ENA"})
         assert await indexes(ours) == ["_id_"]
         await prepare(ours.client, what, indexes=WANTED, dropped=True)
@@ -88,13 +100,13 @@ async def test_each_of_the_three_is_missed(standalone: Server, database_name: st
     async with bench(standalone.uri, database_name) as it:
         watch = StillThere(it.handles, it.retrier, it.facts.uuids)
         await watch.check()
-        collection = it.handles.database[name]
-        if deed == "rename":
-            await collection.rename("elsewhere")
-        else:
-            await collection.drop()
-        if deed == "again":
-            await collection.insert_one({})
+        with theirs(standalone.uri, database_name, name) as collection:
+            if deed == "rename":
+                collection.rename("elsewhere")
+            else:
+                collection.drop()
+            if deed == "again":
+                collection.insert_one({})
         with pytest.raises(CollectionsDropped) as caught:
             await watch.check()
         assert caught.value.names == [name]

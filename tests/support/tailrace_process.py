@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Self
 
+from tests.support.roles import out_of_sight
+
 Event = dict[str, Any]
 
 
@@ -28,12 +30,13 @@ def environment(**more: str) -> dict[str, str]:
 
 def tailrace(*arguments: str, timeout: float = 60, **env: str) -> subprocess.CompletedProcess[str]:
     """Run one command to its end."""
+    words, handed = out_of_sight(arguments)
     done = subprocess.run(
-        [sys.executable, "-m", "tailrace", *arguments],
+        [sys.executable, "-m", "tailrace", *words],
         capture_output=True,
         text=True,
         timeout=timeout,
-        env=environment(**env),
+        env=environment(**handed, **env),
         check=False,
     )
     if arguments[:1] == ("run",):
@@ -77,13 +80,14 @@ class Run:
     """A `tailrace run` in the background. A context: it is killed at the end if it still runs."""
 
     def __init__(self, *flags: str, **env: str) -> None:
+        words, handed = out_of_sight(flags)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tailrace", "run", "--http", "off", "--log-format", "json", *flags],
+            [sys.executable, "-m", "tailrace", "run", "--http", "off", "--log-format", "json", *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
-            env=environment(**env),
+            env=environment(**handed, **env),
         )
         self.events: list[Event] = []
         self.lines: list[str] = []
