@@ -122,6 +122,8 @@ def run(
                     code = os.waitstatus_to_exitcode(status)
                     took[task.stages] = time.monotonic() - begun
                     results[task.name] = "timed out" if late else "killed" if code else "survived"
+                    if results[task.name] != "killed" and times is not None:
+                        print(f"... {results[task.name]}: {task.name}", flush=True)
                     _plant(slots[slot], task.file, (SOURCE / task.file).read_bytes())
                     del running[pid]
                     free.append(slot)
