@@ -17,7 +17,11 @@ from tests.support import roles
 
 from tailrace.embedded import MongodProcess, find_mongod
 
-TEST_COMMANDS = ("--setParameter", "enableTestCommands=1", "--setParameter", "diagnosticDataCollectionEnabled=false")
+TEST_COMMANDS = (
+    *("--setParameter", "enableTestCommands=1", "--setParameter", "diagnosticDataCollectionEnabled=false"),
+    # A fresh mongod reserves 300 MB for its journal; the suite starts dozens, and a full disk fails everything.
+    *("--wiredTigerEngineConfigString", "log=(file_max=16MB,prealloc=false)"),
+)
 REPLICA_SET = "tailrace-test"
 _LIMIT = 45.0  # seconds for a set to elect or to catch up
 
