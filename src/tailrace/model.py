@@ -15,7 +15,7 @@ Offsets count bytes of the *uncompressed* file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NewType
@@ -195,7 +195,7 @@ class Encoded:
     Law: `lines` counts every line of the chunk, `entries == len(documents) + len(rejects)`.
     """
 
-    documents: list[bytes]
+    documents: Sequence[bytes]
     rejects: list[Reject]
     lines: int
     document_lines: list[tuple[int, int]] | None = None

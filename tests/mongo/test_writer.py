@@ -162,7 +162,7 @@ async def test_a_document_over_16_mib_is_kept_aside(standalone: Server, database
     async with bench(standalone.uri, database_name) as it:
         chunk, encoded = a_span(a_life(), 3)
         whole = bson.decode(encoded.documents[1])
-        encoded.documents[1] = bson.encode({**whole, "text": "x" * (16 << 20)})
+        replace_document(encoded, 1, bson.encode({**whole, "text": "x" * (16 << 20)}))
         outcome = await it.writer.write(chunk, encoded, compare_first=False)
         assert_law(encoded, outcome)
         assert (outcome.inserted, outcome.rejects) == (2, {Reason.TOO_LARGE: 1})
@@ -174,10 +174,15 @@ async def test_a_document_just_under_16_mib_is_stored(standalone: Server, databa
         chunk, encoded = a_span(a_life(), 1)
         whole = bson.decode(encoded.documents[0])
         room = (16 << 20) - len(bson.encode({**whole, "text": ""}))
-        encoded.documents[0] = bson.encode({**whole, "text": "x" * room})
+        replace_document(encoded, 0, bson.encode({**whole, "text": "x" * room}))
         assert len(encoded.documents[0]) == 16 << 20
         outcome = await it.writer.write(chunk, encoded, compare_first=False)
         assert (outcome.inserted, outcome.rejects) == (1, {})
+
+
+def replace_document(encoded: Encoded, place: int, document: bytes) -> None:
+    """As if the codec had made `document` of that entry."""
+    encoded.documents = [*encoded.documents[:place], document, *encoded.documents[place + 1 :]]
 
 
 def nested(document: bytes, depth: int) -> bytes:
@@ -195,7 +200,7 @@ async def test_a_command_refused_as_a_whole_is_bisected(standalone: Server, data
     """One document that the server cannot even parse costs nobody else: it alone is kept aside."""
     async with bench(standalone.uri, database_name) as it:
         chunk, encoded = a_span(a_life(), 100)
-        encoded.documents[place] = nested(encoded.documents[place], 250)
+        replace_document(encoded, place, nested(encoded.documents[place], 250))
         outcome = await it.writer.write(chunk, encoded, compare_first=False)
         assert_law(encoded, outcome)
         assert (outcome.inserted, outcome.duplicates, outcome.rejects) == (99, 0, {Reason.SERVER_REFUSED: 1})

@@ -29,6 +29,7 @@ from tailrace.ingest.lives.follower import Follower
 from tailrace.ingest.lives.roster import Roster, RosterOptions
 from tailrace.ingest.mongo.ledger import Ledger, Progress, StoredSettings
 from tailrace.ingest.mongo.ledger_documents import progress_update
+from tailrace.ingest.mongo.ledger_reading import LedgerReader
 from tailrace.ingest.mongo.writer import Writer
 from tailrace.ingest.pipeline import Pipeline, PipelineOptions, Stages
 from tailrace.ingest.rests import Rests
@@ -158,11 +159,28 @@ class MachineWriter(Writer):
             self.flights.remove(flight)
 
 
+class MemoryReader(LedgerReader):
+    """Reads the ledger's dict, page by page as from a server."""
+
+    def __init__(self, documents: dict[Any, dict[str, Any]]) -> None:
+        self._documents = documents
+
+    async def read(
+        self, query: dict[str, Any], *, limit: int = 0, fields: dict[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
+        assert fields is None, "not modelled"
+        bounds = query["_id"]
+        keys = sorted(key for key in self._documents if isinstance(key, bytes))
+        keys = [key for key in keys if key > bounds["$gt"] and self._documents[key]["source"] == query["source"]]
+        return [self._documents[key] for key in (keys[:limit] if limit else keys)]
+
+
 class MemoryLedger(Ledger):
     """The real ledger's logic on a dict: only what goes to the server is answered here."""
 
     def __init__(self, durable: Durable, interlude: Interlude) -> None:
         self._documents = durable.ledger
+        self._reader = MemoryReader(durable.ledger)
         self._interlude = interlude
         self._source = SOURCE
         self._uuid = b"u" * 16
@@ -180,12 +198,6 @@ class MemoryLedger(Ledger):
         document = self._documents.setdefault(key, {"_id": key, **fields})
         self._interlude()  # it is durable before we hear of it
         return document
-
-    async def _read(self, query: dict[str, Any], *, limit: int = 0) -> list[dict[str, Any]]:
-        bounds = query["_id"]
-        keys = sorted(key for key in self._documents if isinstance(key, bytes))
-        keys = [key for key in keys if key > bounds["$gt"] and self._documents[key]["source"] == query["source"]]
-        return [self._documents[key] for key in (keys[:limit] if limit else keys)]
 
     async def record(self, rows: Iterable[Progress]) -> None:
         for row in rows:

@@ -115,7 +115,7 @@ class BookKeeper:
 
     async def known(self, rows: list[Checkpoint]) -> list[Known]:
         """The lives of the ledger with the furthest settled offset that is on record."""
-        ledger = [_of_ledger(entry) async for entry in self.ledger.all_lives()]
+        ledger = [known_of(entry) async for entry in self.ledger.all_lives()]
         known = merge([_of_row(row, self.options.settings.family) for row in rows], ledger)
         self.lives.update({entry.life.prefix: entry.life for entry in known})
         return known
@@ -206,12 +206,13 @@ def _unsettled(row: Checkpoint) -> Checkpoint:
     )
 
 
-def _of_ledger(entry: LedgerLife) -> Known:
+def known_of(entry: LedgerLife) -> Known:
+    """What the ledger says of a life: nothing but its start where no progress was recorded."""
     progress = entry.progress
     if progress is None or progress.offset < entry.life.start:
         return Known(life=entry.life, offset=entry.life.start, guard=b"", counts=Totals())
     counts = Totals(progress.lines, progress.inserted, progress.duplicates, progress.rejected, progress.checksum)
-    life = replace(entry.life, path=progress.path)  # where it was seen last, as in a local row
+    life = replace(entry.life, path=entry.path)  # where it was seen last, as in a local row
     return Known(life=life, offset=Offset(progress.offset), guard=progress.guard, counts=counts)
 
 

@@ -10,15 +10,16 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from tailrace.errors import FileRewritten
+from tailrace.ingest.books import known_of
 from tailrace.ingest.files import tailer as tailing
-from tailrace.ingest.files.names import plain_path
+from tailrace.ingest.files.names import forms_of, plain_path
 from tailrace.ingest.files.reading import Reader, UnreadableFile, open_reader
 from tailrace.ingest.lives.choice import Known, NextLife, choose_life
 from tailrace.ingest.mongo.ledger import Ledger, LedgerLife
-from tailrace.model import Compression, Life, Offset, SourceFile, Totals
+from tailrace.model import Life, SourceFile
 from tailrace.verify.file import FileCheck
 from tailrace.verify.look import Comparison, Looker
 from tailrace.verify.patience import Patience
@@ -124,7 +125,7 @@ class Matcher:
 
     async def _choose(self, hour: int, opened: _Opened) -> Known | NextLife:
         """The life of the ledger that this file is, or the number of the one that it would be."""
-        known = [_known(entry) for entry in await self.ledger.lives(hour)]
+        known = [known_of(entry) for entry in await self.ledger.lives(hour)]
         choice = await self._choose_of(known, opened)
         if isinstance(choice, NextLife):
             return await self._renamed(hour, opened) or choice
@@ -141,7 +142,7 @@ class Matcher:
         for entry in await self.ledger.namesakes(self.family, opened.head):
             if entry.life.hour == hour:
                 continue
-            choice = await self._choose_of([_known(entry)], opened)
+            choice = await self._choose_of([known_of(entry)], opened)
             if isinstance(choice, NextLife) or await asyncio.to_thread(self._stands_elsewhere, entry, opened):
                 continue
             if choice.guard or await Looker(self.comparison).highest_id(choice.life) is not None:
@@ -150,15 +151,17 @@ class Matcher:
 
     def _stands_elsewhere(self, entry: LedgerLife, opened: _Opened) -> bool:
         """Whether another file with this life's bytes is where it was seen last."""
-        path = plain_path(entry.life.path if entry.progress is None else entry.progress.path)
         here = opened.reader.stat()
-        for kind in Compression if path != plain_path(opened.reader.path) else ():
-            with suppress(OSError, UnreadableFile, FileRewritten):
-                other = open_reader(f"{path}.{kind.value}".rstrip("."), kind, opened.within)
-                with closing(other):
-                    head = tailing.read_head(other, final=True)
-                    if head is not None and not os.path.samestat(other.stat(), here):
-                        return isinstance(self._life_of([_known(entry)], other, head), Known)
+        if plain_path(entry.path) == plain_path(opened.reader.path):
+            return False
+        for path, compression in forms_of(entry.path):
+            with (
+                suppress(OSError, UnreadableFile, FileRewritten),
+                closing(open_reader(path, compression, opened.within)) as other,
+            ):
+                head = tailing.read_head(other, final=True)
+                if head is not None and not os.path.samestat(other.stat(), here):
+                    return isinstance(self._life_of([known_of(entry)], other, head), Known)
         return False
 
     async def _choose_of(self, known: list[Known], opened: _Opened) -> Known | NextLife:
@@ -174,17 +177,9 @@ class Matcher:
         )
 
 
-def _known(entry: LedgerLife) -> Known:
-    progress = entry.progress
-    if progress is None or progress.offset < entry.life.start:
-        return Known(life=entry.life, offset=entry.life.start, guard=b"", counts=Totals())
-    return Known(life=entry.life, offset=Offset(progress.offset), guard=progress.guard, counts=Totals())
-
-
 def is_there(path: str) -> bool:
     """Whether a file stands at this name, compressed or not."""
-    plain = plain_path(path)
-    return any(os.path.exists(f"{plain}.{kind.value}".rstrip(".")) for kind in Compression)
+    return any(os.path.exists(each) for each, _ in forms_of(path))
 
 
 def _open(file: SourceFile, report: FileReport) -> Reader:
@@ -192,14 +187,11 @@ def _open(file: SourceFile, report: FileReport) -> Reader:
     try:
         return open_reader(file.path, file.compression, file.within)
     except FileNotFoundError:
-        for compression in (Compression.GZIP, Compression.ZSTD, Compression.LZ4):
-            archive = replace(file, path=f"{plain_path(file.path)}.{compression.value}", compression=compression)
-            try:
-                reader = open_reader(archive.path, compression, file.within)
-            except FileNotFoundError:
-                continue
-            report.path = archive.path
-            return reader
+        for path, compression in forms_of(file.path):
+            with suppress(FileNotFoundError):
+                reader = open_reader(path, compression, file.within)
+                report.path = path
+                return reader
         raise
 
 

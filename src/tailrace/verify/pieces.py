@@ -6,7 +6,7 @@ Reading and encoding happen in a thread, one piece ahead of the comparison. Byte
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -39,7 +39,7 @@ class Piece:
 
     span: Span
     lines: int
-    documents: list[bytes]
+    documents: Sequence[bytes]
     kept: list[KeptLine]
     chunk: Chunk | None
     encoded: Encoded

@@ -72,7 +72,7 @@ class PrunedLives:
     async def _judge(self, entry: LedgerLife) -> LifeReport:
         life, progress = entry.life, entry.progress
         report = LifeReport(
-            path=life.path if progress is None else progress.path,
+            path=entry.path,
             hour=life.hour,
             prefix=life.prefix,
             number=life.number,

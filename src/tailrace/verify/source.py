@@ -17,6 +17,7 @@ from tailrace.errors import SettingsChanged
 from tailrace.ingest.files.names import plain_path
 from tailrace.ingest.mongo.ledger import Ledger, LedgerLife, StoredSettings
 from tailrace.ingest.mongo.ledger_documents import first_difference, settings_document, settings_sentence
+from tailrace.ingest.mongo.made import info_of
 from tailrace.model import SourceFile, StartAt
 from tailrace.verify.hours import missing_hours
 from tailrace.verify.lives import Lives
@@ -153,12 +154,8 @@ async def _ledger(subject: Subject) -> Ledger:
     """For lives and fences only: it claims nothing."""
     handles, retrier = subject.comparison.handles, subject.comparison.retrier
 
-    async def uuid() -> bytes:
-        async for info in await handles.database.list_collections(filter={"name": handles.data.name}):
-            return bytes(info["info"].get("uuid", b""))
-        return b""
-
-    known = await retrier.call(uuid, "looking at the collection")
+    info = await retrier.call(lambda: info_of(handles.data), "looking at the collection")
+    known = b"" if info is None else bytes(info["info"].get("uuid", b""))  # a view has none
     return Ledger(handles, retrier, source=subject.source, instance="verify", collection_uuid=known)
 
 
@@ -185,7 +182,7 @@ async def _without_files(
     rest, hours, nowhere = [], set[int](), set(wanted.unmatched)
     async for entry in lives.of(source):
         life = entry.life
-        path = life.path if entry.progress is None else entry.progress.path
+        path = entry.path
         hours.add(life.hour)
         nowhere = {word for word in nowhere if not matches(word, life.hour, path)}
         if life.prefix in matched or not wanted.scope.holds(life.hour, path):

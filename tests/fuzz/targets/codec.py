@@ -67,7 +67,7 @@ def check(data: bytes) -> None:
         _codec(subject).encode(part, PREFIX, at) for part, at in ((chunk[:cut], base), (chunk[cut:], base + cut))
     )
     places = None if made.document_lines is None else [*(one.document_lines or []), *(two.document_lines or [])]
-    assert made == Encoded(one.documents + two.documents, one.rejects + two.rejects, one.lines + two.lines, places)
+    assert made == Encoded([*one.documents, *two.documents], one.rejects + two.rejects, one.lines + two.lines, places)
 
 
 @dataclass(slots=True)

@@ -85,14 +85,15 @@ class PythonCodec:
         lines = data.split(b"\n")
         if not lines[-1]:
             lines.pop()
-        encoded = Encoded([], [], len(lines), [] if self._identity is Identity.CONTENT else None)
-        documents, places = encoded.documents, encoded.document_lines
+        documents: list[bytes] = []
+        encoded = Encoded(documents, [], len(lines), [] if self._identity is Identity.CONTENT else None)
+        places = encoded.document_lines
         start, end = base, base + len(data)
         for line in lines:
             try:
                 made = self._entries(line, prefix, start)
             except Exception:  # noqa: BLE001  whatever it was: the reason is asked for, and a defect comes up again there
-                self._ask(line, prefix, start, min(start + len(line) + 1, end), encoded)
+                documents += self._ask(line, prefix, start, min(start + len(line) + 1, end), encoded)
             else:
                 documents += made
                 if places is not None:
@@ -115,8 +116,9 @@ class PythonCodec:
             raise ValueError("large")
         return made
 
-    def _ask(self, line: bytes, prefix: bytes, start: int, end: int, encoded: Encoded) -> None:
-        """Add a line's documents and rejects to `encoded`, each reject with its reason."""
+    def _ask(self, line: bytes, prefix: bytes, start: int, end: int, encoded: Encoded) -> list[bytes]:
+        """A line's documents; their places, and its rejects, each with its reason, are added to `encoded`."""
+        documents: list[bytes] = []
         places = encoded.document_lines
         for index, (made, kept) in enumerate(self._slowly(line, prefix, start)):
             if isinstance(made, Fault):
@@ -131,9 +133,10 @@ class PythonCodec:
                     )
                 )
                 continue
-            encoded.documents.append(made)
+            documents.append(made)
             if places is not None:
                 places.append((start, index))
+        return documents
 
     def _slowly(self, line: bytes, prefix: bytes, start: int) -> Iterator[tuple[bytes | Fault, bytes]]:
         """For each entry (of a line that cannot be read, once) its document, or its fault and the bytes to keep."""

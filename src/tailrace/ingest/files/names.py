@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -36,7 +36,12 @@ class HourlyTree:
     hourly: str
 
     def holds(self, real_path: str) -> bool:
-        return any(real_path.startswith(top.rstrip("/") + "/") for top in (self.root, self.hourly))
+        return lies_in(real_path, (self.root, self.hourly))
+
+
+def lies_in(real_path: str, folders: Iterable[str]) -> bool:
+    """Whether it is below one of these (real paths, too)."""
+    return any(real_path.startswith(folder.rstrip("/") + "/") for folder in folders)
 
 
 def day_of(name: str) -> int | None:
@@ -64,6 +69,13 @@ def plain_path(path: str) -> str:
     """The path without the extension of a compression: `9` and the `9.gz` made of it are one source file."""
     stem, dot, extension = path.rpartition(".")
     return stem if dot and extension in ("gz", "zst", "lz4") else path
+
+
+def forms_of(path: str) -> Iterator[tuple[str, Compression]]:
+    """Every name that the source file of this path may have: plain, and with the extension of each compression."""
+    plain = plain_path(path)
+    for compression in Compression:
+        yield (f"{plain}.{compression.value}" if compression else plain), compression
 
 
 def pattern_of(name: str) -> str:

@@ -18,6 +18,7 @@ import lz4.frame  # type: ignore[import-untyped]  # lz4 ships no types
 import zstandard
 
 from tailrace.errors import FileRewritten, TailraceError
+from tailrace.ingest.files.names import lies_in
 from tailrace.model import Compression
 
 _FEED = 16 * 1024  # compressed bytes read from disk at once
@@ -73,7 +74,7 @@ def open_reader(path: str, compression: Compression, within: Sequence[str] = ())
         mode = os.fstat(fd).st_mode
         if not stat.S_ISREG(mode):
             raise UnreadableFile(f"{path} is not a regular file (type {stat.filemode(mode)[0]!r}); it is not read")
-        if within and not _lies_in(_opened_path(path, fd), within):
+        if within and not lies_in(_opened_path(path, fd), within):
             raise UnreadableFile(f"{path} is reached by a link that leads out of the root; it is not read")
     except BaseException:
         os.close(fd)
@@ -88,10 +89,6 @@ def _opened_path(path: str, fd: int) -> str:
         return os.readlink(f"/proc/self/fd/{fd}")
     except OSError:  # no /proc: another system, or a container without one
         return os.path.realpath(path)
-
-
-def _lies_in(real_path: str, folders: Sequence[str]) -> bool:
-    return any(real_path.startswith(folder.rstrip("/") + "/") for folder in folders)
 
 
 def _reader(path: str, fd: int, compression: Compression) -> Reader:

@@ -36,6 +36,7 @@ from tailrace.ingest.mongo.ledger_documents import (
     settings_document,
     settings_sentence,
 )
+from tailrace.ingest.mongo.ledger_reading import LedgerReader
 from tailrace.ingest.mongo.made import StillThere
 from tailrace.ingest.mongo.retrying import Retrier
 from tailrace.model import Life, Offset, StartAt
@@ -84,6 +85,7 @@ class Ledger:
         self._files = handles.files
         self._data = handles.data
         self._retrier = retrier
+        self._reader = LedgerReader(handles.files, retrier)
         self._source = source
         self._source_key = {"_id": f"source/{source}"}
         self._uuid = collection_uuid
@@ -249,7 +251,7 @@ class Ledger:
             part = lives[first : first + _BULK]
             requests = [UpdateOne({"_id": x.prefix}, {"$setOnInsert": document_of(x)}, upsert=True) for x in part]
             await self._bulk(requests, "entering files in the ledger")
-            documents = await self._read({"_id": {"$in": [life.prefix for life in part]}})
+            documents = await self._reader.read({"_id": {"$in": [life.prefix for life in part]}})
             stored = {bytes(document["_id"]): bytes(document["fingerprint"]) for document in documents}
             taken += [life for life in part if stored[life.prefix] != life.fingerprint]
         return taken
@@ -261,7 +263,7 @@ class Ledger:
             "_id": {"$gte": begin + bytes(3), "$lte": begin + b"\xff\xff\xff"},
             "source": self._source,
         }
-        documents = await self._read(query)
+        documents = await self._reader.read(query)
         found = [self._ledger_life(document) for document in documents]
         return sorted(found, key=lambda entry: entry.life.number)
 
@@ -270,36 +272,19 @@ class Ledger:
         under it, the first lives only. Looks through the whole ledger."""
         name, numbers = self._source, range(_NAMESAKES)
         prints = [identity.fingerprint(source=name, family=family, life=n, salt=0, head=head) for n in numbers]
-        documents = await self._read({"source": name, "fingerprint": {"$in": prints}})
+        documents = await self._reader.read({"source": name, "fingerprint": {"$in": prints}})
         return [self._ledger_life(document) for document in documents]
 
     async def all_lives(self) -> AsyncIterator[LedgerLife]:
-        """All lives of this source, in order of their hours; read in pages, so any number of them will do."""
-        after = b""
-        while True:
-            query: Document = {
-                "_id": {"$gt": after, "$lte": b"\xff" * identity.PREFIX_SIZE},
-                "source": self._source,
-            }
-
-            documents = await self._read(query, limit=_BULK)
-            for document in documents:
-                yield self._ledger_life(document)
-            if len(documents) < _BULK:
-                return
-            after = bytes(documents[-1]["_id"])
+        """All lives of this source, in order of their hours."""
+        async for document in self._reader.lives({"source": self._source}):
+            yield self._ledger_life(document)
 
     async def record(self, rows: Iterable[Progress]) -> None:
         """Store progress, with majority. An offset never goes back, unless it was recorded for another collection."""
         requests = [progress_update(row) for row in rows]
         for first in range(0, len(requests), _BULK):
             await self._bulk(requests[first : first + _BULK], "recording progress")
-
-    async def _read(self, query: Document, *, limit: int = 0) -> list[Document]:
-        return await self._retrier.call(
-            lambda: self._files.find(query).sort("_id", 1).limit(limit).to_list(),
-            "reading the ledger",
-        )
 
     async def _bulk(self, requests: list[UpdateOne], doing: str) -> None:
         await self._retrier.call(lambda: self._files.bulk_write(requests, ordered=False), doing)

@@ -54,6 +54,11 @@ class LedgerLife:
     life: Life
     progress: Progress | None
 
+    @property
+    def path(self) -> str:
+        """Where its file was last seen."""
+        return self.life.path if self.progress is None else self.progress.path
+
 
 def settings_document(settings: StoredSettings) -> Document:
     """The fields of the ledger's "settings" document."""

@@ -10,7 +10,7 @@ aside by its `_id`:  documents -> rejects -> fence -> return.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from tailrace.checksum import checksum, minus
 from tailrace.errors import EveryDocumentRefused
@@ -88,7 +88,7 @@ class Writer:
         return await self._retrier.call(lambda: highest_id(self._data, life.prefix), "reading the highest _id")
 
     async def _documents(
-        self, settlement: Settlement, documents: list[bytes], *, compare_first: bool
+        self, settlement: Settlement, documents: Sequence[bytes], *, compare_first: bool
     ) -> dict[int, Refusal]:
         """Settle all documents; the refused ones by index.
 
