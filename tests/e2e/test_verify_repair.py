@@ -228,6 +228,21 @@ def test_a_rewrite_behind_the_record_is_not_stored_into_the_former_life(tree: Tr
         assert documents.count_documents({}) == 30 + 41
 
 
+def test_a_file_that_was_moved_back_is_the_life_that_it_was(tree: Tree) -> None:
+    """An hour's latest life is its replacement's: neither `run` nor `--repair` stores the file's lines again."""
+    path = tree.write(HOUR, trades(0, 30))
+    tree.ingest()
+    aside = path.parents[3] / "aside"
+    path.rename(aside)
+    tree.write(HOUR, trades(0, 1) + trades(100, 20))
+    tree.ingest()
+    aside.rename(path)
+    tree.ingest()
+    assert tree.verify(repair=True).files[0].state is FileState.OK
+    with tree.documents() as documents:
+        assert documents.count_documents({}) == 30 + 21
+
+
 def test_an_archive_in_the_making_is_not_another_life(tree: Tree) -> None:
     """Shorter than what was read of it: unreadable for now, and nothing is stored a second time."""
     path = tree.write(HOUR, trades(0, 3000))

@@ -219,6 +219,7 @@ class TreeLife(TreeChecks):
             archive = self.tree.make(path, file.hour, b"", extension)
             packed = PACK[extension](file.content)
             path.write_bytes(packed[: len(packed) // 2])
+            self.tree.copied |= set(serials(file.whole))
             self.packing.append((file, archive, file.content, packed))
 
     @precondition(lambda self: self.packing)

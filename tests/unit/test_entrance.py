@@ -11,7 +11,7 @@ from tailrace import identity
 from tailrace.ingest.files.reading import Reader, open_reader
 from tailrace.ingest.files.tailer import guard_digest
 from tailrace.ingest.lives.choice import Known
-from tailrace.ingest.lives.entrance import Entrance, Name
+from tailrace.ingest.lives.entrance import Entrance, LifeBusy, Name
 from tailrace.ingest.mongo.ledger_documents import life_of
 from tailrace.model import Compression, Life, Offset, SourceFile, Totals
 
@@ -92,7 +92,8 @@ async def test_a_life_with_spans_in_flight_waits(path: Path, reader: Reader) -> 
     books = Books()
     entrance = Entrance(Name("s", "f"), books)
     entrance.know(Known(life=life(), offset=Offset(5), guard=guard_digest(DATA[:5]), counts=Totals()))
-    assert await entrance.follow(file_of(path), reader, HEAD, {life().prefix}) is None
+    with pytest.raises(LifeBusy):
+        await entrance.follow(file_of(path), reader, HEAD, {life().prefix})
     assert books.asked == []
     entrance.know(Known(life=life(), offset=Offset(5), guard=guard_digest(b"other"), counts=Totals()))
     follower = await entrance.follow(file_of(path), reader, HEAD, {life().prefix})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from tailrace import identity
 from tailrace.errors import FileRewritten
 from tailrace.ingest.files.discovery import Discovery
 from tailrace.ingest.files.names import HourlyTree
+from tailrace.ingest.files.tailer import guard_digest
+from tailrace.ingest.lives.choice import Known
 from tailrace.ingest.lives.descriptors import Descriptors
 from tailrace.ingest.lives.entrance import Entrance, Name
 from tailrace.ingest.lives.follower import Follower
@@ -20,7 +23,7 @@ from tailrace.ingest.lives.roster import Roster, RosterOptions
 from tailrace.ingest.lives.slots import Held
 from tailrace.ingest.mongo.ledger import life_of
 from tailrace.ingest.stats import SourceStats
-from tailrace.model import Chunk, Compression, Life, Offset, Outcome, SourceFile, Span
+from tailrace.model import Chunk, Compression, Life, Offset, Outcome, SourceFile, Span, Totals
 
 LIMIT = 1 << 20
 
@@ -296,6 +299,87 @@ async def test_a_life_has_one_tracker_at_a_time(scene: Scene) -> None:
     scene.write("20250310/9", lines(2))
     await scene.turn()
     assert scene.by_life() == [lines(1, 2)]
+
+
+async def test_two_names_of_one_hour_keep_their_lives(scene: Scene) -> None:
+    """`9` and `09` under an equal first line: each goes on with the life that it was, whichever was read last."""
+    scene.write("20250310/9", lines(1, 2))
+    scene.write("20250310/10", lines(9))
+    await scene.turn()
+    scene.write("20250310/09", lines(1, 3))
+    for name, number in [("10", 8), ("9", 4), ("09", 5), ("9", 6)]:
+        await scene.turn()
+        scene.roster.seal_idle(scene.now + 301)
+        await scene.turn()
+        scene.roster.seal_idle(scene.now + 301)
+        scene.write(f"20250310/{name}", lines(number))
+    await scene.turn()
+    assert sorted(scene.by_life()) == [lines(1, 2, 4, 6), lines(1, 3, 5), lines(9, 8)]
+
+
+async def test_a_file_of_the_other_name_goes_on_as_what_it_was(scene: Scene) -> None:
+    """A shorter file under an equal first line was read before it in its new place: the longer one is not its rest."""
+    path = scene.write("20250310/9", lines(1))
+    scene.look()  # held, and removed before its turn
+    path.unlink()
+    other = scene.write("20250310/09", lines(1, 2))
+    scene.look()
+    assert await scene.roster.enter_next(scene.now)
+    (follower,) = scene.roster.followers()
+    assert follower.file.path == str(other), "the one that was read first, or nothing is tried here"
+    while follower.dirty:
+        scene.step(follower, settle=True)
+    other.rename(path)
+    await scene.turn()
+    assert scene.by_life() == [lines(1, 2), lines(1)]
+
+
+async def test_an_empty_file_does_not_keep_the_other_name_from_being_read(scene: Scene) -> None:
+    """`9` is made anew and has no line yet; what it held goes on as `09`: that is read on."""
+    path = scene.write("20250310/9", lines(1))
+    await scene.turn()
+    scene.write("20250310/09", lines(1, 2))
+    path.unlink()
+    scene.write("20250310/9", b"")
+    await scene.turn()
+    await scene.turn()
+    assert scene.by_life() == [lines(1, 2)]
+
+
+async def test_an_archive_waits_for_its_life_and_is_tried_again(scene: Scene) -> None:
+    """While that is read under another name, an archive that was not read to its end is not taken for unfinished."""
+    data = lines(*range(10_000))  # more than a head
+    scene.write("20250310/9", data)
+    scene.write("20250310/10", lines(9))
+    await scene.turn()
+    scene.write("20250310/09.gz", gzip.compress(data))
+    await scene.turn()
+    scene.roster.seal_idle(scene.now + 301)
+    await scene.turn()
+    assert "09.gz" in [Path(follower.file.path).name for follower in scene.roster.followers()]
+    assert sorted(scene.by_life()) == [data, lines(9)]
+
+
+@pytest.mark.parametrize("saved", [False, True])
+async def test_which_of_two_lives_a_file_was_before_the_start(scene: Scene, tmp_path: Path, saved: bool) -> None:
+    """The one of its inode; unless another was entered under its name since, and killed before a row of it was saved:
+    then its content may be that one's, and what is stored of the former must not be met by other lines."""
+    scene.write("20250310/9", lines(1, 2))
+    await scene.turn()
+    ((follower, row),) = scene.roster.take_rows()
+    first = follower.known()
+    head = lines(1).strip()
+    life = life_of(
+        hour=row.hour, head=head, number=1, source="a", family="node_trades", path=row.path, start=Offset(0), salt=0
+    )
+    second = Known(life=life, offset=Offset(len(lines(1))), guard=guard_digest(lines(1)), counts=Totals())
+    other = replace(row, prefix=life.prefix, fingerprint=life.fingerprint, number=1, inode=0, offset=second.offset)
+    again = Scene(tmp_path / "unused")
+    again.discovery = Discovery(scene.discovery.tree)
+    again.roster.remember([first, second], [row, other] if saved else [row])
+    await again.turn()
+    (entered,) = again.roster.followers()
+    assert entered.life.number == (0 if saved else 1)
 
 
 async def test_sealing_closes_the_file_and_late_lines_reopen_it(scene: Scene) -> None:

@@ -127,9 +127,13 @@ class Matcher:
         """The life of the ledger that this file is, or the number of the one that it would be."""
         known = [known_of(entry) for entry in await self.ledger.lives(hour)]
         choice = await self._choose_of(known, opened)
-        if isinstance(choice, NextLife):
-            return await self._renamed(hour, opened) or choice
-        return choice
+        if isinstance(choice, Known):
+            return choice
+        # Of an hour with two names (`9` and `09`), and of a file that was moved back, the latest life is another's.
+        for earlier in reversed([entry for entry in known if entry.guard]):
+            if isinstance(await self._choose_of([earlier], opened), Known):
+                return earlier
+        return await self._renamed(hour, opened) or choice
 
     async def _renamed(self, hour: int, opened: _Opened) -> Known | None:
         """The life of another hour that this file is, when it was renamed to this one (decisions/0006).

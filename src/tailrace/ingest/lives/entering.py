@@ -13,7 +13,7 @@ from tailrace.errors import FileRewritten
 from tailrace.ingest.files import tailer as tailing
 from tailrace.ingest.files.reading import Reader, UnreadableFile
 from tailrace.ingest.lives.descriptors import Descriptors
-from tailrace.ingest.lives.entrance import Entrance
+from tailrace.ingest.lives.entrance import Entrance, LifeBusy
 from tailrace.ingest.lives.follower import Follower
 from tailrace.ingest.lives.leaving import Leaving
 from tailrace.ingest.lives.losses import Losses
@@ -63,12 +63,13 @@ class Entering:
             if not self._taken_over(slot, held):
                 held.tried = None
                 return False
+            self._let_go(slot, head)
             follower = await self._entrance.follow(held.file, reader, head, self._busy())
         except UnreadableFile as error:
             self._give_up(slot, held, error)
             return False
-        except (OSError, FileRewritten):
-            held.tried = None  # changed under our hands: look again
+        except (LifeBusy, OSError, FileRewritten):
+            held.tried = None  # busy, or changed under our hands: look again
             return False
         if follower is None:
             return self._not_yet(slot, held)
@@ -107,7 +108,7 @@ class Entering:
         if head is None:
             self._headless(slot, held)
             return None
-        offset = self._entrance.place(slot.hour, head, slot.follower)
+        offset = self._entrance.place(held.file, head, slot.follower)
         if held.file.compression and offset > FAR:
             self._placing.begin(held, reader, head, offset)
             return None
@@ -117,7 +118,7 @@ class Entering:
         """Whether this file holds the life that its slot's follower has read to its end. True: it goes on here. None:
         an archive in the making, ask again later."""
         former = follower.tailer.reader
-        continues = self._entrance.continues(follower, reader, head)
+        continues = self._entrance.continues(follower, held.file, reader, head)
         if continues:
             self._descriptors.close(former)
             log.info(
@@ -143,6 +144,16 @@ class Entering:
                 return False
             self._leaving.retire(other, follower)
         return True
+
+    def _let_go(self, slot: Slot, head: bytes) -> None:
+        """A life that this file may go on with is left where what has taken the other's name (`9` and `09`) cannot be
+        read yet: nobody knows when it can."""
+        for other in list(self._slots.following.values()):
+            follower = other.follower
+            if other is slot or follower is None or other.hour != slot.hour or not other.outlived:
+                continue
+            if self._entrance.concerns(follower, head):
+                self._leaving.retire(other, follower)
 
     # -- not followed --------------------------------------------------------------------------------------------
 

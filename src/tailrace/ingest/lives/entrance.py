@@ -6,7 +6,7 @@ If we die between the two, the next start finds a life with nothing settled and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -42,6 +42,10 @@ class Name:
     family: str
 
 
+class LifeBusy(Exception):
+    """Spans of the life that a file goes on with are in flight still, or it is followed elsewhere: come again later."""
+
+
 class Entrance:
     """All lives known of one source, by hour; the roster asks it, in the event loop."""
 
@@ -68,13 +72,14 @@ class Entrance:
         return max((entry.offset for entry in self._known.get(hour, {}).values()), default=0)
 
     async def follow(self, file: SourceFile, reader: Reader, head: bytes, busy: set[bytes]) -> Follower | None:
-        """Begin or resume the life that this file is. None: come again later.
+        """Begin or resume the life that this file is. None: an archive in the making, come again when it has changed.
 
         `busy`: prefixes of lives with spans still in flight from an earlier descriptor. HAZARD: resuming one of
         these would give one life two trackers, and a checkpoint could pass a span that never settles.
-        Raises OSError, FileRewritten, UnreadableFile when the file changes under our hands.
+        Raises LifeBusy then, and OSError, FileRewritten, UnreadableFile when the file changes under our hands.
         """
-        choice = self._choose(self._known.get(file.hour, {}).values(), reader, head)
+        here = (entry for entry in self._here(file) if self._choose([entry], reader, head) is entry)
+        choice = next(here, None) or self._choose(self._known.get(file.hour, {}).values(), reader, head)
         known_up_to = None
         if isinstance(choice, NextLife):
             choice = self._renamed(file, reader, head) or choice
@@ -86,7 +91,7 @@ class Entrance:
             life = await self._books.allocate(hour=file.hour, head=head, number=choice.number, path=file.path, start=0)
             choice = Known(life=life, offset=life.start, guard=b"", counts=Totals())
         elif choice.life.prefix in busy:
-            return None
+            raise LifeBusy
         else:
             known_up_to = await self._books.highest_id(choice.life)
         self.know(choice)
@@ -102,44 +107,60 @@ class Entrance:
             known_up_to=known_up_to,
         )
 
+    def _stood_at(self, *places: tuple[int, int] | str) -> Iterator[Known]:
+        """The lives that were seen last in these places, if anything of them was read."""
+        for place in places:
+            hour, prefix = self._stood.get(place, (0, b""))
+            entry = self._known.get(hour, {}).get(prefix)
+            if entry is not None and entry.offset > 0:
+                yield entry
+
+    def _here(self, file: SourceFile) -> Iterator[Known]:
+        """The lives of its hour that this very file, or the one before it under its name, was last.
+
+        HAZARD: an hour may have two names (`9` and `09`), and its latest life be that of the other: a file would be
+        another life each time that the two take turns, and all its lines stored again.
+        """
+        entries = self._stood_at((file.device, file.inode), plain_path(file.path))
+        return (entry for entry in entries if entry.life.hour == file.hour)
+
     def _renamed(self, file: SourceFile, reader: Reader, head: bytes) -> Known | None:
         """The life of another hour that this file is, when it was renamed to this one: its ids are those of the hour it
         had. The same inode, or the name where that life was seen last, and then the same bytes (decisions/0006)."""
-        for place in ((file.device, file.inode), plain_path(file.path)):
-            hour, prefix = self._stood.get(place, (file.hour, b""))
-            entry = self._known.get(hour, {}).get(prefix)
-            if entry is not None and hour != file.hour and entry.offset > 0:
-                choice = self._choose([entry], reader, head)
-                if choice is entry:
-                    before = entry.life.path  # where it was seen last: at the next start that is here
-                    if plain_path(before) != plain_path(file.path):
-                        log.info("file_renamed", path=file.path, before=before, meaning="its ids stay those it had")
-                    return entry
+        for entry in self._stood_at((file.device, file.inode), plain_path(file.path)):
+            if entry.life.hour != file.hour and self._choose([entry], reader, head) is entry:
+                before = entry.life.path  # where it was seen last: at the next start that is here
+                if plain_path(before) != plain_path(file.path):
+                    log.info("file_renamed", path=file.path, before=before, meaning="its ids stay those it had")
+                return entry
         return None
 
-    def place(self, hour: int, head: bytes, follower: Follower | None) -> int:
+    def place(self, file: SourceFile, head: bytes, follower: Follower | None) -> int:
         """The offset at which a file with this head will be compared, and perhaps read on."""
         if follower is not None:
             return follower.tailer.offset
-        name = self._name
-        latest = choose_life(
-            self._known.get(hour, {}).values(),
-            source=name.source,
-            family=name.family,
-            head=head,
-            matches=lambda _offset, _guard: True,
-        )
-        return 0 if isinstance(latest, NextLife) else latest.offset
+        for known in (*([entry] for entry in self._here(file)), self._known.get(file.hour, {}).values()):
+            choice = self._choice(known, head, lambda _offset, _guard: True)
+            if isinstance(choice, Known):
+                return choice.offset
+        return 0
 
-    def continues(self, follower: Follower, reader: Reader, head: bytes) -> bool | None:
+    def concerns(self, follower: Follower, head: bytes) -> bool:
+        """Whether a file with this head may be the life that `follower` reads, or the one after it."""
+        return isinstance(self._choice([_reached(follower)], head, lambda _offset, _guard: True), Known)
+
+    def continues(self, follower: Follower, file: SourceFile, reader: Reader, head: bytes) -> bool | None:
         """Whether another file holds the life that `follower` has read to its end elsewhere (compressed, copied).
 
         True: its tailer now reads there, and the caller closes the former reader. False: another life. None: an
         archive in the making, ask again later.
         """
         before = follower.tailer
-        here = Known(life=follower.life, offset=before.offset, guard=before.guard_digest(), counts=Totals())
-        choice = self._choose([here], reader, head)
+        for was in self._stood_at((file.device, file.inode)):
+            further = was.life.hour == file.hour and was.offset > before.offset
+            if further and was.life.prefix != follower.life.prefix and self._choose([was], reader, head) is was:
+                return False  # more of this very file was read already, under another name
+        choice = self._choose([_reached(follower)], reader, head)
         if isinstance(choice, NextLife):
             return None if choice.replaced is not None and _in_the_making(reader, before.offset) else False
         follower.tailer = Tailer(reader, before.offset, head=head, digest=before.guard_digest())
@@ -147,13 +168,16 @@ class Entrance:
         return True
 
     def _choose(self, known: Iterable[Known], reader: Reader, head: bytes) -> Known | NextLife:
-        return choose_life(
-            known,
-            source=self._name.source,
-            family=self._name.family,
-            head=head,
-            matches=lambda offset, guard: tailing.matches(reader, offset, guard),
-        )
+        return self._choice(known, head, lambda offset, guard: tailing.matches(reader, offset, guard))
+
+    def _choice(self, known: Iterable[Known], head: bytes, matches: Callable[[int, bytes], bool]) -> Known | NextLife:
+        return choose_life(known, source=self._name.source, family=self._name.family, head=head, matches=matches)
+
+
+def _reached(follower: Follower) -> Known:
+    """Its life, up to what was read of it."""
+    tailer = follower.tailer
+    return Known(life=follower.life, offset=tailer.offset, guard=tailer.guard_digest(), counts=Totals())
 
 
 def _in_the_making(reader: Reader, offset: int) -> bool:

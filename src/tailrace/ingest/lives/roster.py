@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from tailrace.errors import RuntimeFailure
+from tailrace.ingest.files.names import plain_path
 from tailrace.ingest.lives.choice import Known
 from tailrace.ingest.lives.descriptors import Descriptors
 from tailrace.ingest.lives.entering import Entering
@@ -74,13 +75,21 @@ class Roster:
 
     def remember(self, known: Iterable[Known], rows: Iterable[Checkpoint]) -> None:
         """`known`: the ledger's lives merged with the local state's; `rows`: the local state's own."""
-        for entry in known:
+        rows = sorted(rows, key=lambda row: row.number)
+        saved = {row.prefix for row in rows}
+        unsaved: dict[str, int] = {}  # plain path -> number of the latest life there without a row
+        for entry in sorted(known, key=lambda entry: entry.life.number):
+            life = entry.life
             self._entrance.know(entry)
-            self._entrance.stood(entry.life.hour, entry.life.prefix, entry.life.path)
+            self._entrance.stood(life.hour, life.prefix, life.path)
+            if life.prefix not in saved:
+                unsaved[plain_path(life.path)] = life.number
         for row in rows:
             if self._entrance.knows(row.hour, row.prefix):
                 self._remembered.add(row)
-                self._entrance.stood(row.hour, row.prefix, row.path, (row.device, row.inode))
+                # HAZARD: killed just after its rewriting, the file of this inode may be that later life already.
+                if unsaved.get(plain_path(row.path), 0) <= row.number:
+                    self._entrance.stood(row.hour, row.prefix, row.path, (row.device, row.inode))
 
     # -- what a scan saw ---------------------------------------------------------------------------------------
 

@@ -96,6 +96,13 @@ class Slot:
         )
 
     @property
+    def outlived(self) -> bool:
+        """What is followed was read to its end, and what has taken its name has no line yet, or is in the making."""
+        if self.follower is None or self.follower.dirty or self.follower.reading or not self.queue:
+            return False
+        return not (self.queue[0].worth_trying or self.queue[0].placing)
+
+    @property
     def undecided(self) -> bool:
         """A file waits that may be any life of its hour: only one that is whole and holds no complete line is none."""
         return any(held.worth_trying or held.reader is None or not held.reader.complete for held in self.queue)
