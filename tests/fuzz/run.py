@@ -22,7 +22,9 @@ from random import SystemRandom
 from tests.fuzz.engine import Failure, fuzz, inputs_of, shrunk
 from tests.fuzz.target import CORPUS, Target
 
-NAMES = ("codec", "reading", "configuration", "names", "stored", "replies")
+from tailrace.config.native import why_no_native_codec
+
+NAMES = ("codec", "native", "reading", "configuration", "names", "stored", "replies")
 
 
 def target_of(name: str) -> Target:
@@ -46,7 +48,11 @@ def main(words: Sequence[str]) -> int:
         target_of(given.target).check(given.input.read_bytes())
         print(f"{given.input}: no promise is broken")
         return 0
-    targets = [target_of(name) for name in ([given.target] if given.target else NAMES)]
+    why_not = why_no_native_codec()
+    if given.target == "native" and why_not is not None:
+        parser.error(f"no native codec: {why_not}")
+    names = [given.target] if given.target else [name for name in NAMES if name != "native" or why_not is None]
+    targets = [target_of(name) for name in names]
     seed = SystemRandom().randrange(1 << 32) if given.seed is None else given.seed
     if given.engine == "atheris":
         return _with_coverage(targets[0], given.seconds, seed)

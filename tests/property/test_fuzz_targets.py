@@ -14,13 +14,23 @@ from hypothesis import strategies as st
 from tests.fuzz.engine import fuzz, mutated, shrunk
 from tests.fuzz.run import NAMES, target_of
 from tests.fuzz.target import CORPUS
+from tests.support.codecs import needs_native
 
 SEED = int(os.environ.get("TAILRACE_TEST_SEED") or SystemRandom().randrange(1 << 32))
-EXECUTIONS = {"codec": 700, "reading": 250, "configuration": 500, "names": 4000, "stored": 1500, "replies": 1500}
+EXECUTIONS = {
+    "codec": 700,
+    "native": 1500,
+    "reading": 250,
+    "configuration": 500,
+    "names": 4000,
+    "stored": 1500,
+    "replies": 1500,
+}
+TARGETS = [pytest.param(name, marks=needs_native if name == "native" else ()) for name in NAMES]
 CORPUS_LIMIT = 200 * 1024  # bytes, all targets
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TARGETS)
 def test_seeds_and_whatever_was_found_once(name: str) -> None:
     """The unmutated inputs, and every input that ever broke a promise, break none."""
     target = target_of(name)
@@ -32,7 +42,7 @@ def test_seeds_and_whatever_was_found_once(name: str) -> None:
         target.check(path.read_bytes())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TARGETS)
 def test_no_promise_is_broken_by_mutated_inputs(name: str) -> None:
     """Any bytes: only the rejections and errors that are documented, and every byte accounted for."""
     target = target_of(name)
@@ -44,7 +54,7 @@ def test_no_promise_is_broken_by_mutated_inputs(name: str) -> None:
     assert done == EXECUTIONS[name]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TARGETS)
 def test_no_promise_is_broken_by_what_hypothesis_tries(name: str) -> None:
     """The same mutations and plain random bytes, drawn and shrunk by hypothesis."""
     target = target_of(name)

@@ -27,7 +27,7 @@ def problems(
     require: frozenset[str] = frozenset(("root", "mongodb_uri")),
 ) -> list[str]:
     with pytest.raises(SettingsError) as caught:
-        load(flags or {}, environ, config, require=require, native=lambda: False)
+        load(flags or {}, environ, config, require=require, why_not_native=lambda: "it is not there")
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None  # pydantic's error does not travel along
     return caught.value.problems
@@ -57,7 +57,7 @@ def test_the_least_that_is_needed() -> None:
     assert not settings.embedded
     assert settings.state_dir == Path("/home/u/.local/state/tailrace")
     assert (settings.poll_interval, settings.seal_after, settings.write_timeout) == (1.0, 300.0, 30.0)
-    assert (settings.retry_max_delay, settings.shutdown_grace, settings.max_workers) == (10.0, 8.0, 4)
+    assert (settings.retry_max_delay, settings.shutdown_grace, settings.max_workers) == (10.0, 8.0, 32)
     assert settings.max_line_bytes == settings.max_in_flight_bytes == 64 << 20
     assert settings.write_concern.w == "majority"
     assert settings.http is not None

@@ -15,9 +15,12 @@ CONCERN = (
 COLLECTION = "must not begin with system. or end in .files or .rejects, which are kept beside a collection."
 
 
+MEND = "make install builds it where cargo is, or use auto or python"
+
+
 def sentence(name: str, text: str) -> str:
     with pytest.raises(SettingsError) as caught:
-        load({name: text}, FINE, None, native=lambda: False)
+        load({name: text}, FINE, None, why_not_native=lambda: "it is not there")
     (problem,) = caught.value.problems
     return problem
 
@@ -46,7 +49,7 @@ def sentence(name: str, text: str) -> str:
         ("write_concern", "0+j", "must be majority, 1+j, 2+j, ... up to 50+j."),
         ("http", "9464", "must be HOST:PORT such as 127.0.0.1:9464 (port 0 to 65535), [IPV6]:PORT or off."),
         ("http", "h:65536", "must be HOST:PORT such as 127.0.0.1:9464 (port 0 to 65535), [IPV6]:PORT or off."),
-        ("codec", "native", "cannot be had: no native codec is installed here, use auto or python."),
+        ("codec", "native", f"cannot be had: it is not there; {MEND}."),
         ("stream", "a/b", "must be the name of a stream's directory, such as node_trades."),
         ("stream", "_by_block", "must be the name of a stream's directory, such as node_trades."),
         ("source", "", "must be 1 to 100 letters, digits or any of _ . : @ -."),
@@ -116,7 +119,7 @@ def test_accepted_spellings(tmp_path_factory: pytest.TempPathFactory) -> None:
         f"{about} lets a failover roll back acknowledged documents: majority is the default for that reason."
     ]
     assert load({"http": "off"}, FINE, None).settings.http is None
-    assert load({"codec": "native"}, FINE, None, native=lambda: True).settings.codec == "native"
+    assert load({"codec": "native"}, FINE, None, why_not_native=lambda: None).settings.codec == "native"
 
 
 def test_settings_are_frozen() -> None:

@@ -15,6 +15,7 @@ from tailrace.config import Settings, SourceSettings
 from tailrace.config.flags import ConfigOption, with_settings
 from tailrace.embedded import find_mongod
 from tailrace.errors import ConfigurationError, Exit, SettingsChanged
+from tailrace.ingest.codec.choosing import codec_words
 from tailrace.ingest.files.discovery import Discovery
 from tailrace.ingest.files.names import locate
 from tailrace.ingest.files.reading import open_reader
@@ -47,9 +48,9 @@ class Finding:
 def check(flags: dict[str, str], config: ConfigOption = None) -> None:
     """Validate the configuration, reach the server, and say what `run` would do. Exit 0, or 78 with what is wrong."""
     loaded = settle_settings(flags, config)
-    findings = [Finding("configuration", "valid"), *_state(loaded.settings)]
+    findings = [Finding("configuration", "valid"), _codec(loaded.settings), *_state(loaded.settings)]
     for source in loaded.settings.sources:
-        files = list(_files(source, findings))
+        files = list(_files(loaded.settings, source, findings))
         findings += interruptible(_server(loaded.settings, source, files))
     width = max(len(finding.subject) for finding in findings)
     failed = [finding for finding in findings if finding.problem]
@@ -58,6 +59,13 @@ def check(flags: dict[str, str], config: ConfigOption = None) -> None:
     typer.echo(f"{len(failed)} problem(s): run would end with exit 78" if failed else "run would start")
     if failed:
         raise typer.Exit(Exit.CONFIGURATION)
+
+
+def _codec(settings: Settings) -> Finding:
+    """Which one `run` would use; that a demanded one is there is known by now."""
+    words = codec_words(settings.codec)
+    why = f" ({words['codec_why']}, and auto does without)" if "codec_why" in words else ""
+    return Finding("codec", words["codec"] + why)
 
 
 def _state(settings: Settings) -> Iterator[Finding]:
@@ -73,7 +81,7 @@ def _state(settings: Settings) -> Iterator[Finding]:
         yield Finding("state_dir", f"{path} ({'there' if path.exists() else 'will be made'})")
 
 
-def _files(source: SourceSettings, findings: list[Finding]) -> Iterator[SourceFile]:
+def _files(settings: Settings, source: SourceSettings, findings: list[Finding]) -> Iterator[SourceFile]:
     """The files of the tree; what is to be said of them is added to `findings`."""
     try:
         tree = locate(str(source.directory), source.stream)
@@ -90,13 +98,13 @@ def _files(source: SourceSettings, findings: list[Finding]) -> Iterator[SourceFi
     files = sorted(scan.files.values(), key=lambda file: file.hour)
     size = sum(file.size for file in files)
     findings.append(Finding("root", f"{tree.hourly}: {len(files)} hour files, {size_words(size)}"))
-    _sample(source, files, findings)
+    _sample(settings, source, files, findings)
     yield from files
 
 
-def _sample(source: SourceSettings, files: list[SourceFile], findings: list[Finding]) -> None:
+def _sample(settings: Settings, source: SourceSettings, files: list[SourceFile], findings: list[Finding]) -> None:
     """The first line of one of the newest files, as the codec reads it."""
-    codec = make_codec(source)
+    codec = make_codec(source, settings.codec)
     for file in files[: -_SAMPLE_TRIES - 1 : -1]:
         try:
             reader = open_reader(file.path, file.compression, file.within)

@@ -16,7 +16,7 @@ from tailrace.commands.shelves import Shelf, shelves_of, the_one
 from tailrace.config import Loaded, Settings
 from tailrace.config.flags import ConfigOption, with_settings
 from tailrace.errors import RuntimeFailure, SettingsChanged, UsageError
-from tailrace.ingest.codec.codec import PythonCodec
+from tailrace.ingest.codec.choosing import choose_codec
 from tailrace.ingest.mongo.reject_queries import RejectHead
 from tailrace.ingest.mongo.writer import whole_line
 from tailrace.ingest.wiring import entry_alone
@@ -163,7 +163,7 @@ async def _decoder(loaded: Loaded, shelf: Shelf) -> Callable[[RejectHead], Decod
     def decoding(family: str, framing: Framing) -> Decoding:
         schema = schema_of(family)
         return Decoding(
-            codec=PythonCodec(schema, framing, identity=identity, numbers=numbers),
+            codec=choose_codec(loaded.settings.codec, schema, framing, identity=identity, numbers=numbers),
             entry_of=entry_alone if framing.wrapped else whole_line,
             ignore=schema.compared(identity),
         )

@@ -174,7 +174,7 @@ def subject_of(
         comparison=Comparison(
             handles=handles(client, server_options(settings, source, uri)),
             retrier=retrier,
-            codec=make_codec(source),
+            codec=make_codec(source, settings.codec),
             entry_of=entry_alone if source.framing.wrapped else whole_line,
             identity=source.identity,
             ignore=schema_of(source.family).compared(source.identity),

@@ -3,7 +3,7 @@
     merge      who set what: defaults < file < environment < flags    merge.py, paths.py
     rules      what a value may be                                    rules.py, connection.py, uri.py, units.py
     models     the settings, one field each                           sources.py, settings.py
-    load       merge, derive, validate, check; one sentence a problem load.py, credentials.py, checks.py
+    load       merge, derive, validate, check; one sentence a problem load.py, credentials.py, checks.py, native.py
     faces      options of the command line; the documentation         flags.py, document.py
 
 In short: `loaded = load(flags, os.environ, config_path)`.

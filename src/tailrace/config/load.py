@@ -6,7 +6,6 @@ only to read the file, to tell the stream from `root`, and to read `mongodb_uri_
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from tailrace.config import checks, credentials
 from tailrace.config.merge import Layer, Merged, Value, merge
+from tailrace.config.native import why_no_native_codec
 from tailrace.config.paths import absolute, contradicts, default_state_dir, stream_below
 from tailrace.config.rules import FilePath, is_huge
 from tailrace.config.settings import KEYS, CodecChoice, Settings
@@ -49,18 +49,13 @@ class _Report:
     where: dict[str, str] = field(default_factory=dict)
 
 
-def native_available() -> bool:
-    """Whether the native codec is installed."""
-    return importlib.util.find_spec("tailrace_native") is not None
-
-
 def load(
     flags: Mapping[str, str],
     environ: Mapping[str, str],
     config_path: str | None,
     *,
     require: frozenset[str] = FOR_INGESTING,
-    native: Callable[[], bool] = native_available,
+    why_not_native: Callable[[], str | None] = why_no_native_codec,
 ) -> Loaded:
     """`flags`: only those given, by the setting's name, as text (`{"max_workers": "8", "clustered": "false"}`).
 
@@ -69,7 +64,7 @@ def load(
     """
     merged = merge(flags, environ, config_path)
     report = _Report(environ, require, merged.problems)
-    settings = _process_wide(merged, report, native)
+    settings = _process_wide(merged, report, why_not_native)
     sources = [_source(merged, n, report) for n in range(len(merged.sources))]
     found = [(n, source) for n, source in enumerate(sources) if source is not None]
     report.problems += checks.between_sources({_place(merged, n) or "the source": source for n, source in found})
@@ -95,7 +90,7 @@ def _shown_setting(model: BaseModel, name: str) -> str:
     return "(not set)" if value is None and name != "http" else KEYS[name].rule.show(value)
 
 
-def _process_wide(merged: Merged, report: _Report, native: Callable[[], bool]) -> Settings | None:
+def _process_wide(merged: Merged, report: _Report, why_not_native: Callable[[], str | None]) -> Settings | None:
     layer = _with_absolute_paths(merged.top, report)
     if "state_dir" not in layer:
         default = default_state_dir(report.environ)
@@ -116,8 +111,9 @@ def _process_wide(merged: Merged, report: _Report, native: Callable[[], bool]) -
         )
     settings = _validate(Settings, layer, "", report)
     if settings is not None:
-        if settings.codec is CodecChoice.NATIVE and not native():
-            reason = "cannot be had: no native codec is installed here, use auto or python"
+        why_not = why_not_native() if settings.codec is CodecChoice.NATIVE else None
+        if why_not is not None:
+            reason = f"cannot be had: {why_not}; make install builds it where cargo is, or use auto or python"
             report.problems.append(_sentence("codec", layer["codec"], reason))
         report.warnings += checks.of_write_concern(settings, layer)
     return settings

@@ -85,9 +85,13 @@ class Settings(Frozen):
     max_in_flight_bytes: Annotated[int, Size("64KiB", "64GiB")] = Field(
         64 * MEBIBYTE, description="Bytes of spans that are read and not settled yet. One span is always admitted."
     )
-    max_workers: Annotated[int, Whole(1, 64)] = Field(4, description="Spans that are ingested at the same time.")
+    max_workers: Annotated[int, Whole(1, 64)] = Field(
+        32, description="Spans that are ingested at the same time, at most: as many as help, two while nothing waits."
+    )
     codec: Annotated[CodecChoice, Choice(CodecChoice)] = Field(
-        CodecChoice.AUTO, description="The codec in use: native, python, or the fastest there is (auto)."
+        CodecChoice.AUTO,
+        description="What makes documents of lines: the crate in native/, plain python, or the faster one that is "
+        "there (auto). Both make the same, byte for byte.",
     )
     write_concern: Annotated[WriteConcern, Acknowledged()] = Field(
         WriteConcern("majority"),

@@ -9,11 +9,12 @@ import os
 import resource
 from dataclasses import dataclass
 
-from tailrace.config import Settings
+from tailrace.config import CodecChoice, Settings
 from tailrace.config.sources import SourceSettings
 from tailrace.errors import ConfigurationError
 from tailrace.ingest.books import BookOptions
-from tailrace.ingest.codec.codec import PythonCodec
+from tailrace.ingest.codec.choosing import choose_codec
+from tailrace.ingest.codec.codec import Codec
 from tailrace.ingest.codec.slices import Slices
 from tailrace.ingest.files.names import candidates, locate
 from tailrace.ingest.mongo.ledger import StoredSettings
@@ -41,9 +42,11 @@ def entry_alone(line: bytes, index: int) -> bytes:
     return Slices(line).alone(index)
 
 
-def make_codec(source: SourceSettings) -> PythonCodec:
-    """The codec of a source. Raises SettingsError for an identity that its stream cannot have."""
-    return PythonCodec(schema_of(source.family), source.framing, identity=source.identity, numbers=source.numbers)
+def make_codec(source: SourceSettings, setting: CodecChoice) -> Codec:
+    """The codec of a source. Raises SettingsError for an identity that its stream cannot have, and for a native codec
+    that is demanded and not there."""
+    schema = schema_of(source.family)
+    return choose_codec(setting, schema, source.framing, identity=source.identity, numbers=source.numbers)
 
 
 def book_options(source: SourceSettings, facts: CollectionFacts, former: Former | None = None) -> BookOptions:

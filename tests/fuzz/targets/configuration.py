@@ -49,7 +49,7 @@ def check(data: bytes) -> None:
             environ[name] = value
     for require in (FOR_INGESTING, frozenset[str]()):
         try:
-            loaded = load(flags, environ, str(_file), require=require, native=lambda: False)
+            loaded = load(flags, environ, str(_file), require=require, why_not_native=lambda: "it is not there")
         except SettingsError as error:
             _check_said(error.problems or [""], document, environ, flags)
         except (ConfigurationError, UsageError) as error:

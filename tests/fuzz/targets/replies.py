@@ -13,8 +13,9 @@ from tests.fuzz.target import Target
 from tests.fuzz.targets.lenient_json import SCRAPS, value_of
 
 from tailrace.errors import Verdict
+from tailrace.ingest.mongo.describing import describe
 from tailrace.ingest.mongo.replies import read_reply
-from tailrace.ingest.mongo.verdicts import CODES, describe, is_listed, verdict
+from tailrace.ingest.mongo.verdicts import CODES, is_listed, verdict
 from tailrace.model import Reason
 
 RETRY_LABELS = {"RetryableWriteError", "TransientTransactionError", "RetryableError", "SystemOverloadedError"}
