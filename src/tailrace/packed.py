@@ -5,6 +5,7 @@ A driver sends such a buffer as it lies; a document of its own is made only of t
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import overload
 
@@ -32,6 +33,19 @@ class Packed(Sequence[bytes]):
             end += len(part)
             ends.append(end)
         return cls(b"".join(parts), ends)
+
+    def cut(self, most: int, size: int) -> Iterator[Packed]:
+        """The same documents in order, in parts of at most `most` and at most `size` bytes; one is always admitted."""
+        first, start, count = 0, 0, len(self.ends)
+        while first < count:
+            last = min(bisect_right(self.ends, start + size, first, min(first + most, count)), count)
+            last = max(last, first + 1)
+            if first == 0 and last == count:
+                yield self
+                return
+            end = self.ends[last - 1]
+            yield Packed(self.data[start:end], [each - start for each in self.ends[first:last]])
+            first, start = last, end
 
     def __len__(self) -> int:
         return len(self.ends)

@@ -47,6 +47,44 @@ async def test_what_is_transient_is_retried_until_it_works(
         assert it.health.state.ok
 
 
+class Heard:
+    """A pace that only listens."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def overloaded(self) -> None:
+        self.said.append("overloaded")
+
+    def failed(self) -> None:
+        self.said.append("failed")
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        ({"errorCode": 462}, "overloaded"),
+        ({"errorCode": 999_999, "errorLabels": ["RetryableError", "SystemOverloadedError"]}, "overloaded"),
+        ({"writeConcernError": {"code": 462, "errmsg": "too much"}}, "overloaded"),
+        ({"errorCode": 189}, "failed"),
+        ({"closeConnection": True}, "failed"),
+        ({"writeConcernError": {"code": 64, "errmsg": "timed out"}}, "failed"),
+    ],
+    ids=str,
+)
+async def test_whoever_sets_the_pace_hears_what_the_server_says(
+    standalone: Server, database_name: str, failure: dict[str, Any], said: str
+) -> None:
+    """That it has too much to do is told from other troubles, by command and by write concern."""
+    pace = Heard()
+    async with bench(standalone.uri, database_name, pace=pace) as it:
+        chunk, encoded = a_span(a_life(), 60)
+        with standalone.failing("insert", times=2, **failure):
+            await it.writer.write(chunk, encoded, compare_first=False)
+        times = 1 if "writeConcernError" in failure else 2  # what was written although is found by comparing
+        assert pace.said == [said] * times
+
+
 async def test_a_failing_read_is_retried(standalone: Server, database_name: str) -> None:
     """The proof itself may fail; the span still settles exactly."""
     async with bench(standalone.uri, database_name) as it:

@@ -19,6 +19,7 @@ from tailrace.ingest.mongo.health import ServerHealth
 from tailrace.ingest.mongo.ledger import Ledger, life_of
 from tailrace.ingest.mongo.retrying import Retrier, RetryOptions
 from tailrace.ingest.mongo.server import CollectionFacts, prepare
+from tailrace.ingest.mongo.settling import Pace
 from tailrace.ingest.mongo.writer import Writer
 from tailrace.model import Chunk, Encoded, Life, Offset, Outcome, Span
 
@@ -86,6 +87,7 @@ async def bench(
     ignore: frozenset[str] = frozenset(),
     instance: str = "instance-a",
     lease: float = 20.0,
+    pace: Pace | None = None,
 ) -> AsyncIterator[Bench]:
     options = ServerOptions(
         uri=uri,
@@ -116,7 +118,7 @@ async def bench(
             health=health,
             retrier=retrier,
             ledger=ledger,
-            writer=Writer(ours, retrier, fence=ledger.fence, ignore=ignore),
+            writer=Writer(ours, retrier, fence=ledger.fence, ignore=ignore, pace=pace),
             commands=commands,
         )
     finally:

@@ -87,3 +87,21 @@ def test_only_a_sealed_life_may_be_skipped_at_the_next_start(tmp_path: Path) -> 
         if last:
             assert row.size == (999 if sealed else len(LINES[0]))
     follower.tailer.close()
+
+
+def test_small_spans_are_a_hundred_a_second_and_what_comes_now_and_then_goes_at_once(tmp_path: Path) -> None:
+    """Two in a row wait for nothing, then one goes each 10 ms, however many come; a pause is credited only so far."""
+    it, _chunks = followed(tmp_path / "9")
+    now, waits = 100.0, []
+    for _ in range(6):
+        it.pace(now, 0.010, 2)
+        waits.append(max(0.0, it.not_before - now))
+        now = max(now, it.not_before)
+    assert waits == pytest.approx([0, 0, 0.010, 0.010, 0.010, 0.010])
+    for _ in range(50):  # one every 10 ms, and one now and then between two
+        now += 0.010
+        assert it.not_before <= now + 1e-9
+        it.pace(now, 0.010, 2)
+    now += 60
+    it.pace(now, 0.010, 2)
+    assert it.not_before == pytest.approx(now - 0.010)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,3 +42,13 @@ def test_other_documents_are_not_equal() -> None:
     assert packed != [b"aaaaa", b"bbbbbc"]
     assert packed != Packed(packed.data, [6, 11])
     assert packed != 5
+
+
+@given(documents=DOCUMENTS, most=st.integers(1, 7), size=st.integers(1, 40))
+def test_parts_are_the_whole_within_the_limits(documents: list[bytes], most: int, size: int) -> None:
+    """In order, each at most so many and so large unless it is one, and none that could hold one more."""
+    parts = list(Packed.of(documents).cut(most, size))
+    assert [document for part in parts for document in part] == documents
+    assert all(len(part) == 1 or (len(part) <= most and len(part.data) <= size) for part in parts)
+    for part, following in itertools.pairwise(parts):
+        assert len(part) == most or len(part.data) + len(following[0]) > size

@@ -10,7 +10,8 @@ import pytest
 from pymongo import errors, helpers_shared
 
 from tailrace.errors import Verdict
-from tailrace.ingest.mongo.verdicts import CODE_NAMES, CODES, describe, document_verdict, is_listed, verdict
+from tailrace.ingest.mongo.describing import describe
+from tailrace.ingest.mongo.verdicts import CODE_NAMES, CODES, document_verdict, is_listed, verdict
 
 CLASSES = [cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubclass(cls, BaseException)]
 

@@ -161,7 +161,7 @@ class Instance:
 
     async def _pipeline(self, shared: Shared, source: SourceSettings, former: Former) -> Pipeline:
         settings, client, retrier = self.settings, shared.client, shared.retrier
-        codec = make_codec(source)  # refuses an identity that the stream cannot have, before anything is created
+        codec = make_codec(source, settings.codec)  # refuses what cannot be had, before anything is created
         options = server_options(settings, source, shared.uri)
         dropped = source.collection in former.dropped
         facts = await prepare(client, options, indexes=indexes_of(source), clustered=source.clustered, dropped=dropped)
@@ -183,6 +183,7 @@ class Instance:
             fence=ledger.fence,
             ignore=schema_of(source.family).compared(source.identity),
             entry_of=entry_alone if source.framing.wrapped else whole_line,
+            pace=shared.budget,
         )
         books = BookKeeper(book_options(source, facts, former), ledger, shared.store, writer)
         stats = self.stats.setdefault(f"{source.source} -> {source.namespace}", SourceStats())

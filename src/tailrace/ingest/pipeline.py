@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,7 @@ from tailrace.model import Life, StartAt
 
 _LOOK_SPACING = 0.005  # seconds in which hints are gathered
 _SAVE_INTERVAL = 0.25
+_IDLE_INTERVAL = 1.0  # seconds between two looks at what is idle: files to seal, lag of files that cannot be read
 _REPORT_INTERVAL = 30.0
 _CHECK_INTERVAL = 1.0  # seconds between looks whether a collection was dropped: what is written meanwhile is read again
 _GOODBYE = 1.0  # seconds for the ledger at the end, however long the drain took
@@ -212,8 +214,13 @@ class Pipeline:
     # -- books -------------------------------------------------------------------------------------------------
 
     async def _save(self) -> None:
+        moved = self._feeder.moved
         while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_IDLE_INTERVAL):
+                    await moved.wait()
             await asyncio.sleep(_SAVE_INTERVAL)
+            moved.clear()
             now = self._clock()
             self._roster.seal_idle(now)
             self._note()
@@ -226,10 +233,14 @@ class Pipeline:
     async def _report(self) -> None:
         ledger = self._books.ledger
         renewed = reported = self._clock()
+        settled = self.stats.spans_settled
         while True:
             await asyncio.sleep(_CHECK_INTERVAL)
-            await ledger.still_there()
-            if self._clock() - renewed >= RENEW_INTERVAL:
+            renew = self._clock() - renewed >= RENEW_INTERVAL
+            if renew or settled != self.stats.spans_settled:
+                settled = self.stats.spans_settled
+                await ledger.still_there()
+            if renew:
                 renewed = self._clock()
                 await ledger.renew()
             if self._clock() - reported >= _REPORT_INTERVAL:

@@ -37,6 +37,7 @@ class Follower:
     replaying: bool = False
     changed_at: float = 0.0
     not_before: float = 0.0
+    paid_until: float = 0.0
     unsaved: bool = True
     unrecorded: bool = True
     guards: dict[int, bytes] = field(default_factory=dict)
@@ -59,6 +60,12 @@ class Follower:
     def idle(self) -> bool:
         """Nothing in flight, nothing known to be unread, and nobody reading."""
         return not self.dirty and not self.reading and self.tracker.settled == self.tracker.read
+
+    def pace(self, now: float, spacing: float, ahead: int) -> None:
+        """A small span was read at `now`: the next at once while they came `spacing` seconds apart on average, `ahead`
+        of them not counted; else only when they would."""
+        self.paid_until = max(self.paid_until, now) + spacing
+        self.not_before = self.paid_until - ahead * spacing
 
     def note_size(self, size: int, now: float) -> int:
         """The file was seen to hold `size` uncompressed bytes at `now` (monotonic seconds). Returns how many bytes that

@@ -34,8 +34,8 @@ Client = AsyncMongoClient[Document]
 Database = AsyncDatabase[Document]
 Collection = AsyncCollection[Document]
 
-MAX_POOL = 32
-"""Connections: spans in flight, a proof and a ledger write for each, and some air."""
+MAX_POOL = 80
+"""Connections at most: one for each span in flight (`max_workers` is at most 64), ledger, lease, and some air."""
 
 SELECTION_TIMEOUT_MS = 3_000
 """How long one attempt looks for a primary: health must turn red in seconds, and the attempt is repeated anyway."""

@@ -12,7 +12,7 @@ from pymongo.uri_parser import parse_uri
 from tailrace.config.uri import scrub
 from tailrace.ingest.mongo import tls
 from tailrace.ingest.mongo.connection import ServerOptions, redact_uri
-from tailrace.ingest.mongo.verdicts import describe
+from tailrace.ingest.mongo.describing import describe
 
 # What the documented roles grant (docs/security.md), by the collection's suffix. `remove` on the rejects is not asked
 # for: it is for `rejects replay` alone, and whoever does not grant it has a `run` that can delete nothing.

@@ -19,8 +19,9 @@ import pymongo
 
 from tailrace.errors import RuntimeFailure, ServerRefusesUs, Verdict
 from tailrace.ingest.mongo import backoff
+from tailrace.ingest.mongo.describing import describe
 from tailrace.ingest.mongo.health import ServerHealth
-from tailrace.ingest.mongo.verdicts import DRIVER_ERRORS, describe, verdict
+from tailrace.ingest.mongo.verdicts import DRIVER_ERRORS, verdict
 
 SILENCE = 3.0
 """Seconds without an answer after which an attempt counts as trouble, though it may still succeed."""

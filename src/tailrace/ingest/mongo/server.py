@@ -27,9 +27,9 @@ from tailrace.ingest.mongo.connection import (
     write_concern_setting,
     write_concern_warning,
 )
+from tailrace.ingest.mongo.describing import describe
 from tailrace.ingest.mongo.made import Info, create, info_of, make_data, uuids
 from tailrace.ingest.mongo.refusal_sentences import missing_privilege, server_sentence
-from tailrace.ingest.mongo.verdicts import describe
 
 __all__ = [
     "CollectionFacts",

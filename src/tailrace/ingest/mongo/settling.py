@@ -14,19 +14,31 @@ If we die anywhere here nothing is settled and the span is read again: what was 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
+from typing import Protocol
 
-from bson.raw_bson import RawBSONDocument
 from pymongo.errors import BulkWriteError, ExecutionTimeout, NetworkTimeout
 
 from tailrace.errors import RuntimeFailure, Verdict
 from tailrace.ingest.mongo.connection import Collection
-from tailrace.ingest.mongo.proof import Proof, prove
+from tailrace.ingest.mongo.describing import describe
+from tailrace.ingest.mongo.inserting import insert
+from tailrace.ingest.mongo.proof import ID, Proof, prove
 from tailrace.ingest.mongo.replies import DETAIL_LIMIT, DocumentError, read_reply
 from tailrace.ingest.mongo.retrying import Attempts, Retrier
-from tailrace.ingest.mongo.verdicts import DRIVER_ERRORS, code_of, describe, document_verdict, is_listed, verdict
+from tailrace.ingest.mongo.verdicts import (
+    DRIVER_ERRORS,
+    code_of,
+    document_verdict,
+    is_listed,
+    is_overload,
+    verdict,
+)
 from tailrace.model import Reason
+from tailrace.packed import Packed
 
 BATCH_DOCUMENTS = 5_000
 """Per command. One command is atomic for a retry: the larger, the more is compared after a lost answer."""
@@ -54,6 +66,18 @@ class Refusal:
     detail: str
 
 
+class Pace(Protocol):
+    """Who decides how much is sent at the same time, and wants to hear when that does not go well."""
+
+    def overloaded(self) -> None:
+        """The server said that it has too much to do."""
+        ...
+
+    def failed(self) -> None:
+        """A command failed that will be repeated: what others take meanwhile says nothing."""
+        ...
+
+
 class Settlement:
     """The documents of one span. `inserted`, `duplicates` and `refused` grow until every document is in one of them.
 
@@ -61,7 +85,9 @@ class Settlement:
     journaled write was acknowledged since; the caller must fence before it settles the span.
     """
 
-    def __init__(self, collection: Collection, retrier: Retrier, ignore: frozenset[str]) -> None:
+    def __init__(
+        self, collection: Collection, retrier: Retrier, ignore: frozenset[str], *, pace: Pace | None = None
+    ) -> None:
         self.inserted = 0
         self.duplicates = 0
         self.refused: dict[bytes, Refusal] = {}
@@ -70,6 +96,19 @@ class Settlement:
         self._collection = collection
         self._retrier = retrier
         self._ignore = ignore
+        self._pace = pace
+
+    async def insert(self, documents: Packed) -> None:
+        """As `settle`, of documents that are most likely not there and have an `_id` each. While all goes well they are
+        sent as they lie, and nobody looks at one of them."""
+        if len(documents.data) > DOCUMENT_LIMIT:
+            await self.settle(_by_id(documents), compare_first=False)  # one of them may be too large
+            return
+        for batch in documents.cut(BATCH_DOCUMENTS, BATCH_BYTES):
+            with self._retrier.attempts("storing documents") as attempts:
+                work = await self._insert(attempts, batch, partial(_by_id, batch))
+                while work:
+                    work += await self._attempt(attempts, *work.pop())
 
     async def settle(self, documents: Documents, *, compare_first: bool) -> None:
         """Returns when every document is accounted for. Raises RuntimeFailure (STOP); CancelledError passes."""
@@ -92,17 +131,26 @@ class Settlement:
             documents = await self._compare(documents)
             if not documents:
                 return []
+        return await self._insert(attempts, Packed.of(documents.values()), lambda: documents)
+
+    async def _insert(
+        self, attempts: Attempts, batch: Packed, documents: Callable[[], Documents]
+    ) -> list[tuple[Documents, bool]]:
+        """Send one batch; what is still to do of it. `documents`: the batch by id, for when something is."""
         try:
             with attempts.limited():
-                # RawBSONDocument: the driver sends the bytes as they are and adds no _id (4.20, bulk insert).
-                await self._collection.insert_many([RawBSONDocument(d) for d in documents.values()], ordered=False)
+                await insert(self._collection, batch)
         except BulkWriteError as error:
-            return await self._partly(attempts, documents, error)
+            return await self._partly(attempts, documents(), error)
         except DRIVER_ERRORS as error:
-            return await self._failed(attempts, documents, error)
-        self._acknowledged(len(documents))
+            return await self._failed(attempts, documents(), error)
+        self._acknowledged(len(batch))
         attempts.succeeded()
         return []
+
+    def _slow_down(self, said: BaseException | int) -> None:
+        if self._pace is not None:
+            (self._pace.overloaded if is_overload(said) else self._pace.failed)()
 
     def _acknowledged(self, inserted: int) -> None:
         self.inserted += inserted
@@ -140,6 +188,7 @@ class Settlement:
         """A reply that names documents, or says that the write concern was not met."""
         reply = read_reply(error, len(documents))
         if reply.concern is not None:
+            self._slow_down(reply.concern[0])
             what = Verdict.OPERATOR if document_verdict(reply.concern[0]) is Verdict.OPERATOR else Verdict.RETRY
             await attempts.wait(what, describe(error))
             return [(documents, True)]
@@ -165,6 +214,7 @@ class Settlement:
     async def _wait_for(self, attempts: Attempts, problems: list[DocumentError]) -> None:
         troubles = [problem for problem in problems if not problem.duplicate_id]
         if troubles:
+            self._slow_down(troubles[0].code)
             worst = next((p for p in troubles if p.verdict is Verdict.OPERATOR), troubles[0])
             await attempts.wait(worst.verdict, worst.detail)
         elif attempts.failures < _INVISIBLE_PATIENCE:
@@ -181,6 +231,7 @@ class Settlement:
         if what is Verdict.STOP:
             raise RuntimeFailure(f"MongoDB failed while storing documents: {describe(error)}") from error
         if what is not Verdict.REJECT:
+            self._slow_down(error)
             await attempts.wait(what, describe(error))
             parts = _halves(documents) if _too_slow(documents, error) else [documents]
             return [(part, True) for part in reversed(parts)]
@@ -195,6 +246,10 @@ class Settlement:
     def _refuse(self, key: bytes, refusal: Refusal, *, listed: bool) -> None:
         self.refused[key] = refusal
         self.unlisted += not listed
+
+
+def _by_id(documents: Packed) -> Documents:
+    return {document[ID]: document for document in documents}
 
 
 def _too_slow(documents: Documents, error: BaseException) -> bool:

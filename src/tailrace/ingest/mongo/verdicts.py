@@ -11,7 +11,6 @@ is REJECT by default, and `is_listed` tells, because a whole span refused for an
 
 from __future__ import annotations
 
-import re
 import ssl
 from collections.abc import Mapping
 from typing import Any, Final
@@ -26,12 +25,15 @@ DRIVER_ERRORS: Final = (errors.PyMongoError, BSONError, OSError)
 
 DUPLICATE_KEY: Final = 11000
 BSON_TOO_LARGE: Final = 10334
+OVERLOAD_CODE: Final = 462
+OVERLOAD_LABEL: Final = "SystemOverloadedError"
+"""Both of the client backpressure specification."""
 
 _RETRY_LABELS: Final = (
     "RetryableWriteError",  # retryable writes specification
     "TransientTransactionError",  # transactions specification
     "RetryableError",  # client backpressure specification
-    "SystemOverloadedError",  # client backpressure specification
+    OVERLOAD_LABEL,
 )
 
 _RETRY_CODES: Final[Mapping[int, str]] = {
@@ -115,7 +117,7 @@ _RETRY_CODES: Final[Mapping[int, str]] = {
     433: "AdmissionQueueOverflow",
     449: "RateLimitExceeded",
     450: "PooledConnectionAcquisitionRejected",
-    462: "IngressRequestRateLimitExceeded",
+    OVERLOAD_CODE: "IngressRequestRateLimitExceeded",
     # the session's credentials ran out; the driver logs in anew
     391: "ReauthenticationRequired",
 }
@@ -268,50 +270,18 @@ def document_verdict(code: int) -> Verdict:
     return CODES.get(code, Verdict.REJECT)
 
 
+def is_overload(said: BaseException | int) -> bool:
+    """Whether the server, by an error or a code, asks for less (client backpressure specification)."""
+    if isinstance(said, errors.PyMongoError) and said.has_error_label(OVERLOAD_LABEL):
+        return True
+    return (said if isinstance(said, int) else code_of(said)) == OVERLOAD_CODE
+
+
 def is_listed(error_or_code: BaseException | int) -> bool:
     """Whether the verdict rests on something that we know, or only on "the server said no"."""
     if isinstance(error_or_code, int):
         return error_or_code in CODES
     return not isinstance(error_or_code, errors.OperationFailure) or code_of(error_or_code) in CODES
-
-
-def describe(error: BaseException) -> str:
-    """One short line for logs and messages. Never `str()` of an OperationFailure: it carries documents."""
-    if isinstance(error, errors.OperationFailure):
-        details: Mapping[str, Any] = error.details if isinstance(error.details, Mapping) else {}
-        concerns = parts_of(details, "writeConcernErrors")
-        if concerns:
-            return f"write concern not met: {_short(str(concerns[-1].get('errmsg', '')))}"
-        name = details.get("codeName") or CODE_NAMES.get(code_of(error)) or type(error).__name__
-        message = details.get("errmsg") or str(getattr(error, "_message", "")).partition(", full error: ")[0]
-        return _short(f"{name} ({error.code}): {_denied(str(message)) or message}")
-    text = str(error).partition(", Timeout: ")[0].partition(" (configured timeouts:")[0].partition(", full error: ")[0]
-    return _short(f"{type(error).__name__}: {text}" if text else type(error).__name__)
-
-
-_DENIED = re.compile(r"not authorized on (\S+) to execute command \{ (\w+): (?:\"([^\"]+)\")?")
-
-_PRIVILEGES: Final[Mapping[str, str]] = {
-    "aggregate": "find",
-    "count": "find",
-    "create": "insert or createCollection",
-    "createIndexes": "createIndex",
-    "delete": "remove",
-    "findAndModify": "find, update or insert",
-    "getMore": "find",
-    "update": "update or insert",
-}
-"""Commands that ask for a privilege of another name."""
-
-
-def _denied(message: str) -> str | None:
-    """Which right is missing; the server's own text is the whole command, with its session and its cluster time."""
-    match = _DENIED.search(message)
-    if match is None:
-        return None
-    database, command, collection = match.groups()
-    where = f"{database}.{collection}" if collection else database
-    return f"the user may not {_PRIVILEGES.get(command, command)} on {where} (docs/security.md has the roles)"
 
 
 CODE_NAMES: Final[Mapping[int, str]] = {
@@ -320,10 +290,3 @@ CODE_NAMES: Final[Mapping[int, str]] = {
     **_OPERATOR_CODES,
     **_STOP_CODES,
 }
-
-_SHORT = 300  # characters
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _SHORT else line[: _SHORT - 3] + "..."

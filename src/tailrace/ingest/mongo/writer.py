@@ -19,8 +19,9 @@ from tailrace.ingest.mongo.connection import Handles
 from tailrace.ingest.mongo.proof import ID, highest_id
 from tailrace.ingest.mongo.rejects import RejectStore
 from tailrace.ingest.mongo.retrying import Retrier
-from tailrace.ingest.mongo.settling import Refusal, Settlement
+from tailrace.ingest.mongo.settling import Pace, Refusal, Settlement
 from tailrace.model import Chunk, Encoded, Life, LongLine, Offset, Outcome, Reason, Reject
+from tailrace.packed import Packed
 from tailrace.streams.compare import differing_field
 
 EntryOf = Callable[[bytes, int], bytes]
@@ -44,6 +45,7 @@ class Writer:
         fence: Callable[[], Awaitable[None]],
         ignore: frozenset[str] = frozenset(),
         entry_of: EntryOf = whole_line,
+        pace: Pace | None = None,
     ) -> None:
         """`fence`: `Ledger.fence`. `ignore`: `schema.compared(identity)`, fields in which copies may differ."""
         self._data = handles.data
@@ -52,6 +54,7 @@ class Writer:
         self._fence = fence
         self._ignore = ignore
         self._entry_of = entry_of
+        self._pace = pace
 
     async def write(self, chunk: Chunk, encoded: Encoded, *, compare_first: bool) -> Outcome:
         """Settle the chunk that `encoded` was made of. `compare_first`: its documents may be there already (below
@@ -59,8 +62,11 @@ class Writer:
 
         Raises EveryDocumentRefused when the server refused all of at least two documents for unlisted reasons.
         """
-        settlement = Settlement(self._data, self._retrier, self._ignore)
-        refused = await self._documents(settlement, encoded.documents, compare_first=compare_first)
+        settlement = Settlement(self._data, self._retrier, self._ignore, pace=self._pace)
+        if compare_first or encoded.document_lines is not None:
+            refused = await self._documents(settlement, encoded.documents, compare_first=compare_first)
+        else:
+            refused = await self._new_documents(settlement, encoded.documents)
         if settlement.unlisted >= 2 and settlement.unlisted == len(encoded.documents):
             raise EveryDocumentRefused(
                 f"MongoDB refused all {settlement.unlisted} documents of {chunk.span.life.path} from offset "
@@ -86,6 +92,16 @@ class Writer:
     async def highest_id(self, life: Life) -> bytes | None:
         """The greatest `_id` stored of this life (position identity only), or None: compare first up to there."""
         return await self._retrier.call(lambda: highest_id(self._data, life.prefix), "reading the highest _id")
+
+    async def _new_documents(self, settlement: Settlement, documents: Sequence[bytes]) -> dict[int, Refusal]:
+        """Settle documents that have an `_id` each and are most likely not stored; the refused ones by index."""
+        if not documents:
+            return {}
+        await settlement.insert(Packed.of(documents))
+        if not settlement.refused:
+            return {}
+        places = {document[ID]: index for index, document in enumerate(documents)}
+        return {places[key]: refusal for key, refusal in settlement.refused.items()}
 
     async def _documents(
         self, settlement: Settlement, documents: Sequence[bytes], *, compare_first: bool
