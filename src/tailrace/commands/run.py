@@ -13,9 +13,10 @@ from tailrace.commands.common import settle_settings, stop_on_signals
 from tailrace.config import Loaded, Settings, effective
 from tailrace.config.flags import ConfigOption, with_settings
 from tailrace.errors import TailraceError
+from tailrace.ingest.codec.choosing import codec_words
 from tailrace.ingest.files.names import locate
 from tailrace.ingest.instance import Instance
-from tailrace.ops import logs
+from tailrace.ops import logs, memory
 from tailrace.ops.http import serving
 from tailrace.ops.status import Monitor
 
@@ -30,11 +31,12 @@ def run(
 ) -> None:
     """Follow the node's files and put every entry into MongoDB, until told to stop (SIGTERM, Ctrl-C)."""
     loaded = settle_settings(flags, config)
+    memory.keep_buffers()
     asyncio.run(_run(loaded, once=once))
 
 
 async def _run(loaded: Loaded, *, once: bool) -> None:
-    log.info("starting", version=__version__, **_shown(loaded))
+    log.info("starting", version=__version__, **codec_words(loaded.settings.codec), **_shown(loaded))
     instance = Instance(loaded.settings, once=once)
     stop = asyncio.Event()
     grace = loaded.settings.shutdown_grace
@@ -47,9 +49,14 @@ async def _run(loaded: Loaded, *, once: bool) -> None:
         ),
     )
     monitor = Monitor(instance, lambda: _waiting(loaded.settings))
+
+    def ready() -> None:
+        memory.settle()
+        monitor.started()
+
     try:
         async with serving(None if once else loaded.settings.http, monitor):
-            await instance.run(stop, monitor.started)
+            await instance.run(stop, ready)
     except TailraceError:
         _say_stopped(instance, unless_idle=True)
         raise
