@@ -23,7 +23,7 @@ from tests.property.process_model import FAMILY, SEAL_AFTER, Durable, Process, m
 from tests.support.tree_model import HOUR, File, Tree, serial_of, serials
 
 from tailrace import identity
-from tailrace.ingest import feeder as feeding
+from tailrace.ingest import storing
 from tailrace.ingest.files import tailer as tailing
 from tailrace.ingest.files.discovery import ROUND_S
 from tailrace.ingest.files.names import HourlyTree, hour_of
@@ -51,8 +51,8 @@ class TreeChecks(RuleBasedStateMachine):
     @initialize(max_open=st.sampled_from([2, 16]), guard=st.sampled_from([64, 1024]), small=st.booleans())
     def begin(self, max_open: int, guard: int, small: bool) -> None:
         self.max_open = max_open
-        self.saved = identity.fingerprint, tailing.GUARD, feeding._SMALL
-        identity.fingerprint, tailing.GUARD, feeding._SMALL = _crowded, guard, 0 if small else self.saved[2]
+        self.saved = identity.fingerprint, tailing.GUARD, storing.SMALL
+        identity.fingerprint, tailing.GUARD, storing.SMALL = _crowded, guard, 0 if small else self.saved[2]
         self.folder = Path(tempfile.mkdtemp(prefix="tree", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
         self.hourly = self.folder / FAMILY / "hourly"
         self.hourly.mkdir(parents=True)
@@ -86,7 +86,7 @@ class TreeChecks(RuleBasedStateMachine):
                     file.writer.close()
             self.loop.close()
             structlog.reset_defaults()
-            identity.fingerprint, tailing.GUARD, feeding._SMALL = self.saved
+            identity.fingerprint, tailing.GUARD, storing.SMALL = self.saved
             shutil.rmtree(self.folder)
 
     def open_inodes(self) -> set[int]:

@@ -9,7 +9,7 @@ import importlib
 from functools import cache
 from typing import Any
 
-INTERFACE = 1
+INTERFACE = 2
 """What tailrace and the crate say to each other; `tailrace_native.INTERFACE` must be the same."""
 
 

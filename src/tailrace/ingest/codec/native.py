@@ -7,6 +7,7 @@ for byte. `config.native` says whether the crate is there.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, Protocol
 
 from tailrace.checksum import checksum, plus
@@ -53,7 +54,9 @@ class NativeCodec:
         panic_on: bytes | None = None,
     ) -> None:
         self._reference = PythonCodec(schema, framing, identity=identity, numbers=numbers)
-        self._encoder: _Encoder = native_module().Encoder(
+        native = native_module()
+        self._count_newlines: Callable[[bytes], int] = native.count_newlines
+        self._encoder: _Encoder = native.Encoder(
             [_as_given(field) for field in schema.fields],
             fill=schema.shape is EntryShape.FILL,
             wrapped=framing.wrapped,
@@ -67,8 +70,10 @@ class NativeCodec:
 
     @property
     def panics(self) -> int:
-        """Calls in which the crate failed; the reference made all of their lines."""
         return self._encoder.panics
+
+    def newlines(self, data: bytes) -> int:
+        return self._count_newlines(data)
 
     def encode(self, data: bytes, prefix: bytes, base: int) -> Encoded:
         if not 0 <= base < PLACE_LIMIT:
