@@ -24,7 +24,7 @@ from tailrace.config.settings import KEYS
 from tailrace.errors import ConfigurationError, SettingsError, UsageError
 
 SECRET = "hunter2secret"
-_LIKE_A_URI = re.compile(r"mongodb(\+srv)?:/(/|.*@)", re.DOTALL)  # with one slash: a path, normalised
+_LIKE_A_URI = re.compile(r"mongodb(\+srv)?:/.*@", re.DOTALL)  # with one slash: as a path that was normalised
 PART = b"\x1e"
 _directory = tempfile.TemporaryDirectory(prefix="tailrace-fuzz-")
 _home = Path(_directory.name)
