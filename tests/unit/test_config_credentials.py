@@ -153,7 +153,10 @@ def test_a_uri_under_a_wrong_key() -> None:
     assert problems({"TAILRACE_MONGODB_URI_FILE": URI, "TAILRACE_STREAM": URI, "TAILRACE_MAX_WORKERS": URI}) == [
         "mongodb_uri_file = *** (from TAILRACE_MONGODB_URI_FILE) must be a path, and this is a connection string.",
         "max_workers = *** (from TAILRACE_MAX_WORKERS) must be a whole number from 1 to 64.",
-        "stream = *** (from TAILRACE_STREAM) must be the name of a stream's directory, such as node_trades.",
+        "stream = *** (from TAILRACE_STREAM) must not be a connection string: that is mongodb_uri.",
+    ]
+    assert problems({**BASE, "TAILRACE_COLLECTION": "mongodb://u:hunter2secret@"}) == [
+        "collection = *** (from TAILRACE_COLLECTION) must not be a connection string: that is mongodb_uri."
     ]
     assert SECRET not in str(problems({"TAILRACE_ROOT": URI, "TAILRACE_MONGODB_URI": "embedded"}))
 

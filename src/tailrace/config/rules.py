@@ -61,10 +61,15 @@ class Text(Rule):
 
     def parse(self, value: object) -> str:
         text = value if isinstance(value, str) else None
-        reason = "must be a string" if text is None else not_utf8(text) or self.check(text)
+        reason = "must be a string" if text is None else not_utf8(text) or _a_uri(text) or self.check(text)
         if text is None or reason is not None:
             raise ValueError(reason)
         return text
+
+
+def _a_uri(text: str) -> str | None:
+    """Under a wrong key a connection string would be shown, in logs and by `check`, with its password."""
+    return "must not be a connection string: that is mongodb_uri" if "://" in text else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ from tailrace.config.settings import KEYS
 from tailrace.errors import ConfigurationError, SettingsError, UsageError
 
 SECRET = "hunter2secret"
-_LIKE_A_URI = re.compile(r"mongodb(\+srv)?:/.*@", re.DOTALL)  # with one slash: as a path that was normalised
+_CREDENTIALS = re.compile(r"mongodb(?:\+srv)?://[^:@/?]+:.*@", re.DOTALL)
+_OPTION = re.compile(r"(mongodb(?:\+srv)?://[^?]*\?(?:.*&)?)tlsCertificateKeyFilePassword=[^&]*", re.DOTALL)
 PART = b"\x1e"
 _directory = tempfile.TemporaryDirectory(prefix="tailrace-fuzz-")
 _home = Path(_directory.name)
@@ -105,10 +106,8 @@ def _quoted(text: str) -> str:
 
 
 def _is_elsewhere(document: bytes, environ: dict[str, str], flags: dict[str, str]) -> bool:
-    """Whether the secret stands where no secret is expected, and in nothing that looks like a connection string."""
-    values = [value for name, value in environ.items() if name != "TAILRACE_MONGODB_URI"]
-    values += [value for name, value in flags.items() if name != "mongodb_uri"]
-    names = list(environ)
+    """Whether the secret stands where no secret is expected, not as a password of a connection string."""
+    values, names = [*environ.values(), *flags.values()], list(environ)
     try:
         parsed = tomllib.loads(document.decode())
     except (ValueError, RecursionError):
@@ -117,16 +116,14 @@ def _is_elsewhere(document: bytes, environ: dict[str, str], flags: dict[str, str
         values += _strings(parsed)
         names += _names(parsed)
     return any(SECRET in name for name in names) or any(
-        SECRET in value and not _LIKE_A_URI.search(value) for value in values
+        SECRET in _CREDENTIALS.sub("mongodb://", _OPTION.sub(r"\1", each)) for each in values
     )
 
 
-def _strings(value: Any, *, top: bool = True) -> list[str]:
-    if isinstance(value, dict):
-        inner = [each for name, each in value.items() if not (top and name == "mongodb_uri")]
-        return _strings(inner, top=False)
-    if isinstance(value, list):
-        return [text for inner in value for text in _strings(inner, top=False)]
+def _strings(value: Any) -> list[str]:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if inner:
+        return [text for each in inner for text in _strings(each)]
     return [value] if isinstance(value, str) else []
 
 
