@@ -155,7 +155,7 @@ def test_a_uri_under_a_wrong_key() -> None:
         "max_workers = *** (from TAILRACE_MAX_WORKERS) must be a whole number from 1 to 64.",
         "stream = *** (from TAILRACE_STREAM) must not be a connection string: that is mongodb_uri.",
     ]
-    assert problems({**BASE, "TAILRACE_COLLECTION": "mongodb://u:hunter2secret@"}) == [
+    assert problems({**BASE, "TAILRACE_MONGODB_URI": "embedded", "TAILRACE_COLLECTION": "mongodb://u:x@"}) == [
         "collection = *** (from TAILRACE_COLLECTION) must not be a connection string: that is mongodb_uri."
     ]
     assert SECRET not in str(problems({"TAILRACE_ROOT": URI, "TAILRACE_MONGODB_URI": "embedded"}))
