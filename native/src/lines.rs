@@ -9,6 +9,10 @@ use crate::entry::{Part, Sink, Writer};
 use crate::scan::{Cursor, Sure, Unsure};
 use crate::schema::Schema;
 
+/// Bytes of documents in one call. More is a line whose entries repeat a large field of the wrapper: the reference makes
+/// them, which runs out of memory with an exception, where an allocation that fails here would end the process.
+const OUT_LIMIT: usize = 256 << 20;
+
 const ID: &[u8] = b"\x07_id\0";
 const ID_SIZE: usize = 12;
 /// Bytes of the prefix of a position; the other five are the place.
@@ -142,7 +146,7 @@ impl Chunk<'_> {
         made.sink.out.extend_from_slice(&made.block);
         bson::close(&mut made.sink.out, begun)?;
         let end = made.sink.out.len();
-        if end - begun > self.schema.size_limit {
+        if end - begun > self.schema.size_limit || end > OUT_LIMIT {
             return Err(Unsure);
         }
         made.ends.push(u32::try_from(end).map_err(|_| Unsure)?);

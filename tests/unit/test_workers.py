@@ -73,3 +73,20 @@ def test_an_overloaded_server_gets_less() -> None:
     assert budget.workers == 8
     budget.overloaded()
     assert budget.workers == 4
+
+
+def test_a_source_that_is_refused_does_not_stop_the_others() -> None:
+    """Whoever has nothing in flight is admitted, however much of it others hold."""
+    budget = Budget(Limits(spans=4, size=100), sources=2)
+    for _ in range(4):
+        budget.take(25)
+    budget.failed()
+    assert not budget.admits(1)
+    assert budget.admits(1, first=True)
+
+
+def test_each_source_has_a_worker_of_its_own() -> None:
+    """With more sources than two the pool never goes below one for each, within its limit."""
+    assert Budget(Limits(spans=32, size=100), sources=5).workers == 5
+    assert Budget(Limits(spans=3, size=100), sources=5).workers == 3
+    assert Budget(Limits(spans=1, size=100)).workers == 1

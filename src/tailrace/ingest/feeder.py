@@ -113,7 +113,7 @@ class Feeder:
             self._log.info("live", meaning="everything that was there is stored; new lines are stored as they come")
 
     async def _read_span(self, follower: Follower) -> None:
-        await self._budget.room(self._chunk)
+        await self._budget.room(self._chunk, lambda: not self._spans)
         self._budget.take(self._chunk)
         size = self._chunk
         try:

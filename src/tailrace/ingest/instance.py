@@ -99,7 +99,9 @@ class Instance:
                 RetryOptions(timeout=settings.write_timeout, cap=settings.retry_max_delay),
                 starting=True,
             )
-            budget = Budget(Limits(spans=settings.max_workers, size=settings.max_in_flight_bytes))
+            budget = Budget(
+                Limits(spans=settings.max_workers, size=settings.max_in_flight_bytes), sources=len(settings.sources)
+            )
             shared = Shared(client=client, uri=uri, retrier=retrier, store=store, budget=budget)
             pipelines = await unless(stop, self._pipelines(shared))
             if pipelines is None:

@@ -41,7 +41,7 @@ from tailrace.model import Life, StartAt
 
 _LOOK_SPACING = 0.005  # seconds in which hints are gathered
 _SAVE_INTERVAL = 0.25
-_IDLE_INTERVAL = 1.0  # seconds between two looks at what is idle: files to seal, lag of files that cannot be read
+_IDLE_INTERVAL = 2.0  # seconds between two looks at what is idle: files to seal, lag of files that cannot be read
 _REPORT_INTERVAL = 30.0
 _CHECK_INTERVAL = 1.0  # seconds between looks whether a collection was dropped: what is written meanwhile is read again
 _GOODBYE = 1.0  # seconds for the ledger at the end, however long the drain took
@@ -197,8 +197,9 @@ class Pipeline:
                 self._apply(self._discovery.scan(now, full=hint.everything, hinted=hint.paths | hint.folders))
                 self._watcher.follow([self._discovery.tree.hourly], self._discovery.hot_folders)
                 scanned = now
-            self._feeder.work.set()
-            await asyncio.sleep(_LOOK_SPACING)
+            if hint:
+                self._feeder.work.set()
+                await asyncio.sleep(_LOOK_SPACING)
 
     def _apply(self, scan: Scan) -> None:
         now = self._clock()
@@ -209,7 +210,8 @@ class Pipeline:
             self._roster.seen(file, now)
         self._roster.hold(now)
         self.stats.locked = self._roster.locked() if scan.present else [self._options.root]
-        self._feeder.work.set()
+        if scan.vanished or scan.appeared or scan.changed or self._roster.waiting:
+            self._feeder.work.set()
 
     # -- books -------------------------------------------------------------------------------------------------
 
@@ -233,11 +235,13 @@ class Pipeline:
     async def _report(self) -> None:
         ledger = self._books.ledger
         renewed = reported = self._clock()
-        settled = self.stats.spans_settled
+        settled, busy = self.stats.spans_settled, True
         while True:
-            await asyncio.sleep(_CHECK_INTERVAL)
-            renew = self._clock() - renewed >= RENEW_INTERVAL
-            if renew or settled != self.stats.spans_settled:
+            await asyncio.sleep(
+                _CHECK_INTERVAL if busy else max(_CHECK_INTERVAL, renewed + RENEW_INTERVAL - self._clock())
+            )
+            renew, busy = self._clock() - renewed >= RENEW_INTERVAL, settled != self.stats.spans_settled
+            if renew or busy:
                 settled = self.stats.spans_settled
                 await ledger.still_there()
             if renew:

@@ -1,8 +1,8 @@
 """The pool of span workers: how much is in flight, and so how much memory and how much of the server we take.
 
-A span is admitted when `Concurrency` allows one more and its bytes fit the budget; one span is always admitted, however
-large, or a line longer than the budget would stop its file for ever. When nothing is admitted nothing is read
-(invariant 1). A worker is no thread: a span in flight is a task, its encoding a job of `encoders()` threads.
+A span is admitted when `Concurrency` allows one more and its bytes fit the budget; one span of each source is always
+admitted, however large, or a line longer than the budget would stop its file for ever. When nothing is admitted nothing
+is read (invariant 1). A worker is no thread: a span in flight is a task, its encoding a job of `encoders()` threads.
 """
 
 from __future__ import annotations
@@ -30,12 +30,14 @@ class Limits:
 class Budget:
     """Admission of spans, shared by all sources of a process. Used from one event loop. The `Pace` of the writers."""
 
-    def __init__(self, limits: Limits, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, limits: Limits, *, sources: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
         self.limits = limits
         self.spans = 0
         self.size = 0
         self._clock = clock
-        self._concurrency = Concurrency(ConcurrencyOptions(least=min(_LEAST, limits.spans), most=limits.spans))
+        self._concurrency = Concurrency(
+            ConcurrencyOptions(least=min(max(_LEAST, sources), limits.spans), most=limits.spans)
+        )
         self._changed = asyncio.Event()
 
     @property
@@ -43,14 +45,16 @@ class Budget:
         """Spans that may be in flight now; at most `limits.spans`."""
         return self._concurrency.allowed
 
-    def admits(self, size: int) -> bool:
-        if self.spans == 0:
+    def admits(self, size: int, *, first: bool = False) -> bool:
+        """`first`: its source has nothing in flight. HAZARD: spans that MongoDB refuses, of one source, would else hold
+        all that may be in flight, and no other source would store a line."""
+        if first or self.spans == 0:
             return True
         return self.spans < self._concurrency.allowed and self.size + size <= self.limits.size
 
-    async def room(self, size: int) -> None:
+    async def room(self, size: int, first: Callable[[], bool] = lambda: False) -> None:
         """Wait until a span of `size` bytes is admitted. Takes nothing: call `take` before the next await."""
-        while not self.admits(size):
+        while not self.admits(size, first=first()):
             self._changed.clear()
             await self._changed.wait()
 

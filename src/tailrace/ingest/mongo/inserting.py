@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bson.int64 import Int64
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import BulkWriteError
 
@@ -54,10 +55,22 @@ async def insert(collection: Collection, documents: Packed) -> None:
 
 
 def as_bulk_result(reply: Mapping[str, Any]) -> dict[str, Any]:
-    """A server's reply to one insert, in the form of the driver's result of a bulk write. Pure."""
-    concern = reply.get("writeConcernError")
+    """A server's reply to one insert, in the form of the driver's result of a bulk write. Pure.
+
+    HAZARD: numbers that came as 64 bits are a class of their own (`Int64`), which a bulk write's result never holds and
+    whoever reads it does not take for a number: documents that are refused would be sent again for ever.
+    """
+    concern, errors = reply.get("writeConcernError"), reply.get("writeErrors", [])
+    if isinstance(errors, list):
+        errors = [
+            {**each, "index": _plain(each.get("index"))} if isinstance(each, Mapping) else each for each in errors
+        ]
     return {
-        "writeErrors": reply.get("writeErrors", []),
+        "writeErrors": errors,
         "writeConcernErrors": [] if concern is None else [concern],
-        "nInserted": reply.get("n", 0),
+        "nInserted": _plain(reply.get("n", 0)),
     }
+
+
+def _plain(number: object) -> object:
+    return int(number) if isinstance(number, Int64) else number
