@@ -37,7 +37,7 @@ test-auth: $(STAMP) ## the tests with authentication on, tailrace having the doc
 check: $(STAMP) ## ruff, mypy --strict, import contracts
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo "make: run 'make format'" >&2; exit 1; }
-	@$(BIN)/mypy --strict src tests
+	@$(BIN)/mypy --strict src tests benchmarks
 	@$(BIN)/lint-imports
 
 soak: $(STAMP) ## kill tailrace with -9 under load for long: make soak [KILLS=1000] [SEED=7] [RATE=1500] [DIR=/var/tmp]

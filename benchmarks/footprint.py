@@ -24,6 +24,7 @@ from benchmarks.support.report import number, say
 
 FILES = 10_000
 SETTLING = 2.0  # seconds before the window
+SEALING = 15.0  # seconds until finished files are sealed, with seal_after = 1s
 LOOK = 2.0  # seconds between two looks at memory
 LIMIT = 60.0  # seconds until the last line is there
 MIB = 2**20
@@ -51,7 +52,8 @@ def main() -> None:
         }
         for rate in (load.NODE_RATE, load.BUSY_RATE):
             for codec in codecs:
-                cases[f"{rate:,} entries/s, {codec}"] = partial(footprint.window, rate, 0, codec)
+                cases[f"{rate:,} entries/s in blocks, {codec}"] = partial(footprint.window, rate, 0, codec, load.BLOCK)
+                cases[f"{rate:,} entries/s every 5 ms, {codec}"] = partial(footprint.window, rate, 0, codec)
         for turn in range(given.rounds):
             for name, measure in cases.items():
                 found.setdefault(name, []).append(measure())
@@ -79,8 +81,9 @@ class Footprint:
         self._written = given.seconds + 3 * SETTLING  # seconds of writing: the window lies within
         self._source = load.cached(int(load.BUSY_RATE * self._written))
 
-    def window(self, rate: int, files: int, codec: str) -> Window:
-        """`cpu`: share of a core. `rss`, `pss`: bytes. `us_per_entry`: CPU time by entries at the rate."""
+    def window(self, rate: int, files: int, codec: str, tick: float = load.TICK) -> Window:
+        """`files`: finished, and sealed when the window begins. `cpu`: share of a core. `rss`, `pss`: bytes.
+        `us_per_entry`: CPU time by entries at the rate."""
         self._server.fresh()
         folder = Path(tempfile.mkdtemp(prefix="footprint-", dir=self._work))
         data, state = folder / "data", folder / "state"
@@ -93,13 +96,15 @@ class Footprint:
             path.write_bytes(source.readline())
         lines += 1
         with ExitStack() as stack:
-            run = stack.enter_context(Tailrace(data, self._server.uri, state, codec=codec))
+            more = ["--seal-after", "1s"] if files else []
+            run = stack.enter_context(Tailrace(data, self._server.uri, state, codec=codec, more=more))
             run.event("live", 120)
+            time.sleep(SEALING if files else 0.0)
             writer = None
             if rate:
                 count = int(rate * self._written)
                 lines += count
-                writer = load.Appender(self._source, path, count, self._work, rate=rate)
+                writer = load.Appender(self._source, path, count, self._work, rate=rate, tick=tick)
                 self._until_it_writes(path)
             time.sleep(SETTLING)
             found = self._looked(run.pid, rate)

@@ -106,6 +106,8 @@ class Latency:
         found: dict[str, Callable[[], Delays]] = {}
         for rate in given.rates:
             found[f"tailrace, {rate:,}/s"] = partial(self._tailrace, int(rate * given.seconds), rate)
+        rate, name = load.NODE_RATE, f"tailrace, {load.NODE_RATE:,}/s in blocks"
+        found[name] = partial(self._tailrace, int(rate * given.seconds), rate, tick=load.BLOCK)
         found[f"tailrace, {BURST:,} at once"] = partial(self._tailrace, BURST, None)
         found[f"tailrace, one line after {given.idle:g} s"] = partial(self._tailrace, IDLE_LINES, 1 / given.idle)
         programs, missing = peers.peers()
@@ -120,7 +122,7 @@ class Latency:
             found[f"{program.name}, {BURST:,} at once"] = partial(self._peer, program, BURST, None)
         return found
 
-    def _tailrace(self, count: int, rate: float | None) -> Delays:
+    def _tailrace(self, count: int, rate: float | None, tick: float = load.TICK) -> Delays:
         self._server.fresh()
         folder = self._folder()
         path = load.hour_path(folder / "data")
@@ -128,7 +130,7 @@ class Latency:
         with Proxied(self._server.members[0].port, note=servers.COLLECTION) as proxy:
             with Tailrace(folder / "data", proxy.uri, folder / "state", codec=self._given.codec) as run:
                 run.event("live")
-                writer = load.Appender(self._source, path, count, self._work, rate=rate)
+                writer = load.Appender(self._source, path, count, self._work, rate=rate, tick=tick)
                 appended = writer.ended()
                 _arrived(proxy, count + 1)
                 run.stop()

@@ -29,6 +29,7 @@ BYTES_A_LINE = 460  # of node_trades, about
 NODE_RATE = 2_800  # entries a second: what the product is made for
 BUSY_RATE = 20_000
 TICK = 0.005  # seconds between two appends of the writing process, when the rate gives each at least a line
+BLOCK = 0.085  # the same, where it appends as a node does: a block at a time (the simulator's, and a node's, mean)
 
 _MAKERS = {"node_trades": trade_lines, "node_fills": fill_lines}
 
@@ -91,13 +92,16 @@ class Appended:
 class Appender:
     """A process that appends lines of `source` to `path`: `rate` lines a second, or all of `count` in one write."""
 
-    def __init__(self, source: Path, path: Path, count: int, work: Path, *, rate: float | None) -> None:
-        """It begins where `path` ends, and takes lines from the beginning of `source`. `work`: for its notes."""
+    def __init__(
+        self, source: Path, path: Path, count: int, work: Path, *, rate: float | None, tick: float = TICK
+    ) -> None:
+        """It begins where `path` ends, and takes lines from the beginning of `source`. `work`: for its notes. `tick`:
+        seconds between two appends."""
         descriptor, name = tempfile.mkstemp(prefix="appended-", dir=work)
         os.close(descriptor)
         self._log = Path(name)
         self._process = multiprocessing.get_context("spawn").Process(
-            target=append, args=(str(source), str(path), count, rate, name), daemon=True
+            target=append, args=(str(source), str(path), count, rate, tick, name), daemon=True
         )
         self._process.start()
 
@@ -108,13 +112,13 @@ class Appender:
         return [Appended(*each) for each in json.loads(self._log.read_text())]
 
 
-def append(source: str, path: str, count: int, rate: float | None, log: str) -> None:
+def append(source: str, path: str, count: int, rate: float | None, tick: float, log: str) -> None:
     """In a process of its own. Everything is cut before the first write; nothing but writing happens between them."""
     with Path(source).open("rb") as file:
         supply = list(islice(file, count))
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     end = os.fstat(descriptor).st_size
-    tick = 0.0 if rate is None else max(TICK, 1 / rate)
+    tick = 0.0 if rate is None else max(tick, 1 / rate)
     done, written = 0, []
     begun = time.perf_counter()
     while done < len(supply):
@@ -127,7 +131,8 @@ def append(source: str, path: str, count: int, rate: float | None, log: str) -> 
         if due > done:
             written.append((at, end, due))
         done = due
-        time.sleep(max(0.0, begun + (done / rate if rate else 0.0) - time.perf_counter(), tick / 4))
+        now = time.perf_counter()
+        time.sleep((begun - now) % tick if tick else 0.0)  # to the next tick
     os.close(descriptor)
     Path(log).write_text(json.dumps(written))
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,11 +38,14 @@ class Seen:
 class Tailrace:
     """One `tailrace run` of node_trades. A context: killed at the end if it still runs."""
 
-    def __init__(self, root: Path, uri: str, state: Path, *, once: bool = False, codec: str = "auto") -> None:
+    def __init__(
+        self, root: Path, uri: str, state: Path, *, once: bool = False, codec: str = "auto", more: Sequence[str] = ()
+    ) -> None:
+        """`more`: further flags."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")}
         flags = [
             *("--root", str(root), "--stream", COLLECTION, "--database", DATABASE, "--state-dir", str(state)),
-            *("--http", "off", "--log-format", "json", "--codec", codec, *(["--once"] if once else [])),
+            *("--http", "off", "--log-format", "json", "--codec", codec, *(["--once"] if once else []), *more),
         ]
         self._codec = codec
         self.begun = time.perf_counter()

@@ -86,7 +86,7 @@ def test_a_slow_trickle(tmp_path: Path, standalone: Server, database_name: str) 
     written is stored, once, instead of being tried for ever."""
     with Proxy(standalone.process.port) as proxy, Load(tmp_path / "data", 0.8) as load:
         written = load.written()
-        flags = flags_for(tmp_path, through(standalone, proxy), database_name, write_timeout="1s")
+        flags = flags_for(tmp_path, through(standalone, proxy), database_name, write_timeout="1s", max_workers="4")
         with Run(*flags) as run:
             run.wait_for("starting")
             proxy.rate = 400_000.0  # bytes a second and connection; a full span makes more than 1 MB

@@ -39,9 +39,9 @@ _AHEAD = 2  # so many more go at once: what comes now and then does not wait for
 class Feeder:
     """Reads what the roster has and sees it settled. `run` is ended by cancelling it, then `drain`.
 
-    `work`: set by whoever changes something that may be read. `moved`: set when a span has settled. `caught_up`: set
-    when there was nothing to read and nothing in flight. `failure`: its exception is the first that a span ended with;
-    nothing else ends it.
+    `work`: set by whoever changes something that may be read. `moved`: set when a span is put in flight or has settled.
+    `caught_up`: set when there was nothing to read and nothing in flight. `failure`: its exception is the first that a
+    span ended with; nothing else ends it.
     """
 
     def __init__(
@@ -167,9 +167,15 @@ class Feeder:
 
     # -- a span in flight --------------------------------------------------------------------------------------
 
+    @property
+    def at_rest(self) -> bool:
+        """Nothing is in flight, and no file is known to hold anything unread."""
+        return not (self._spans or self._roster.waiting or any(each.dirty for each in self._roster.followers()))
+
     def _start(self, work: Coroutine[Any, Any, None], size: int) -> None:
         task = asyncio.create_task(work)
         self._spans.add(task)
+        self.moved.set()
         task.add_done_callback(lambda done: self._ended(done, size))
 
     def _ended(self, task: asyncio.Task[None], size: int) -> None:

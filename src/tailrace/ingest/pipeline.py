@@ -41,7 +41,7 @@ from tailrace.model import Life, StartAt
 
 _LOOK_SPACING = 0.005  # seconds in which hints are gathered
 _SAVE_INTERVAL = 0.25
-_IDLE_INTERVAL = 2.0  # seconds between two looks at what is idle: files to seal, lag of files that cannot be read
+_IDLE_INTERVAL = 1.0  # seconds between two looks at what is idle: files to seal, lag of files that cannot be read
 _REPORT_INTERVAL = 30.0
 _CHECK_INTERVAL = 1.0  # seconds between looks whether a collection was dropped: what is written meanwhile is read again
 _GOODBYE = 1.0  # seconds for the ledger at the end, however long the drain took
@@ -216,13 +216,15 @@ class Pipeline:
     # -- books -------------------------------------------------------------------------------------------------
 
     async def _save(self) -> None:
-        moved = self._feeder.moved
+        feeder = self._feeder
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_IDLE_INTERVAL):
-                    await moved.wait()
-            await asyncio.sleep(_SAVE_INTERVAL)
-            moved.clear()
+            if feeder.at_rest:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_IDLE_INTERVAL):
+                        await feeder.moved.wait()
+            if not feeder.at_rest or feeder.moved.is_set():
+                await asyncio.sleep(_SAVE_INTERVAL)
+            feeder.moved.clear()
             now = self._clock()
             self._roster.seal_idle(now)
             self._note()
