@@ -16,16 +16,24 @@ START = int(datetime(2025, 3, 10, 21, 30, tzinfo=UTC).timestamp())
 
 
 class Load:
-    """A node that writes 2,800 trades a second for `seconds`, hours rolling every few seconds. As a context it
-    stops at its end."""
+    """A node that writes 2,800 trades a second for `seconds`, hours rolling every few seconds (`speed`: of its clock).
+    As a context it stops at its end."""
 
-    def __init__(self, root: Path, seconds: float, framing: Framing = Framing.BARE, *, rate: float = 2800.0) -> None:
+    def __init__(
+        self,
+        root: Path,
+        seconds: float,
+        framing: Framing = Framing.BARE,
+        *,
+        rate: float = 2800.0,
+        speed: float = 1200.0,
+    ) -> None:
         self.plan = Plan(
             root=root,
             stream="node_trades",
             framing=framing,
             rate=rate,
-            speed=1200.0,
+            speed=speed,
             start=START,
             entries=None,
             hours=None,
