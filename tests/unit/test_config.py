@@ -57,7 +57,7 @@ def test_the_least_that_is_needed() -> None:
     assert not settings.embedded
     assert settings.state_dir == Path("/home/u/.local/state/tailrace")
     assert (settings.poll_interval, settings.seal_after, settings.write_timeout) == (1.0, 300.0, 30.0)
-    assert (settings.retry_max_delay, settings.shutdown_grace, settings.max_workers) == (10.0, 8.0, 32)
+    assert (settings.retry_max_delay, settings.shutdown_grace, settings.max_workers) == (10.0, 8.0, 16)
     assert settings.max_line_bytes == settings.max_in_flight_bytes == 64 << 20
     assert settings.write_concern.w == "majority"
     assert settings.http is not None

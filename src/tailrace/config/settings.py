@@ -86,7 +86,7 @@ class Settings(Frozen):
         64 * MEBIBYTE, description="Bytes of spans that are read and not settled yet. One span is always admitted."
     )
     max_workers: Annotated[int, Whole(1, 64)] = Field(
-        32, description="Spans that are ingested at the same time, at most: as many as help, two while nothing waits."
+        16, description="Spans that are ingested at the same time, at most: as many as help, two while nothing waits."
     )
     codec: Annotated[CodecChoice, Choice(CodecChoice)] = Field(
         CodecChoice.AUTO,
