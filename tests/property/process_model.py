@@ -21,9 +21,9 @@ from tailrace.ingest import feeder as feeding
 from tailrace.ingest.books import BookKeeper, BookOptions
 from tailrace.ingest.codec.codec import PythonCodec
 from tailrace.ingest.feeder import Feeder
+from tailrace.ingest.files.hints import PollingWatcher
 from tailrace.ingest.files.names import HourlyTree
 from tailrace.ingest.files.reading import Reader
-from tailrace.ingest.files.watch import PollingWatcher
 from tailrace.ingest.lives.entrance import Entrance, Name
 from tailrace.ingest.lives.follower import Follower
 from tailrace.ingest.lives.roster import Roster, RosterOptions

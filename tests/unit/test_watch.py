@@ -16,8 +16,9 @@ import asyncinotify
 import pytest
 from structlog.testing import capture_logs
 
+from tailrace.ingest.files.hints import Hint, PollingWatcher, Watcher, WatchMode
 from tailrace.ingest.files.names import candidates
-from tailrace.ingest.files.watch import WATCHED_DAYS, Hint, NativeWatcher, PollingWatcher, Watcher, WatchMode, watcher
+from tailrace.ingest.files.watch import WATCHED_DAYS, NativeWatcher, watcher
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
 

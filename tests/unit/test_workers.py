@@ -38,36 +38,42 @@ def test_room_waits_until_something_is_given_back() -> None:
     asyncio.run(scenario())
 
 
-def test_workers_are_added_while_more_of_them_store_more() -> None:
-    """With a backlog and a server that takes no longer for it, the pool grows to its limit; without one it shrinks."""
+class Clock:
     now = 0.0
-    budget = Budget(Limits(spans=8, size=1 << 30), clock=lambda: now)
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def grown(clock: Clock) -> Budget:
+    """A pool that had a backlog, and a server that took no longer for eight spans than for one."""
+    budget = Budget(Limits(spans=8, size=1 << 30), clock=clock)
     assert budget.workers == 2
     for _ in range(400):
         while budget.admits(1):
             budget.take(1)
-        now += 0.1 / budget.spans
+        clock.now += 0.1 / budget.spans
         budget.settled(0.1, 1 << 20)
         budget.give_back(1)
+    return budget
+
+
+def test_workers_are_added_while_more_of_them_store_more() -> None:
+    """With a backlog the pool grows to its limit; without one it shrinks."""
+    clock = Clock()
+    budget = grown(clock)
     assert budget.workers == 8
     while budget.spans:
         budget.give_back(1)
     for _ in range(100):
-        now += 0.1
+        clock.now += 0.1
         budget.caught_up()
     assert budget.workers == 2
 
 
 def test_an_overloaded_server_gets_less() -> None:
     """What it says counts at once; a source that has nothing to read says nothing while others have."""
-    now = 0.0
-    budget = Budget(Limits(spans=8, size=1 << 30), clock=lambda: now)
-    for _ in range(400):
-        while budget.admits(1):
-            budget.take(1)
-        now += 0.1 / budget.spans
-        budget.settled(0.1, 1 << 20)
-        budget.give_back(1)
+    budget = grown(Clock())
     budget.take(1)
     budget.caught_up()
     assert budget.workers == 8

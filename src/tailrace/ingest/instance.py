@@ -22,7 +22,8 @@ from tailrace.errors import CollectionsDropped, ServerRefusesUs
 from tailrace.ingest.books import BookKeeper
 from tailrace.ingest.ending import end, unless
 from tailrace.ingest.feeder import Feeder
-from tailrace.ingest.files.watch import WatchMode, watcher
+from tailrace.ingest.files.hints import WatchMode
+from tailrace.ingest.files.watch import watcher
 from tailrace.ingest.lives.entrance import Entrance, Name
 from tailrace.ingest.lives.roster import Roster, RosterOptions
 from tailrace.ingest.mongo.connection import Client

@@ -29,8 +29,8 @@ from tailrace.ingest.books import BookKeeper
 from tailrace.ingest.ending import beside, end, unless, within
 from tailrace.ingest.feeder import Feeder
 from tailrace.ingest.files.discovery import Discovery, Scan
+from tailrace.ingest.files.hints import Watcher
 from tailrace.ingest.files.names import HourlyTree
-from tailrace.ingest.files.watch import Watcher
 from tailrace.ingest.lives.roster import Roster
 from tailrace.ingest.measuring import Measuring
 from tailrace.ingest.mongo.ledger import RENEW_INTERVAL

@@ -16,8 +16,8 @@ from tailrace.errors import ConfigurationError
 from tailrace.ingest.books import BookKeeper
 from tailrace.ingest.ending import first_of
 from tailrace.ingest.files.discovery import Discovery, Scan
+from tailrace.ingest.files.hints import Watcher
 from tailrace.ingest.files.names import HourlyTree, candidates, locate
-from tailrace.ingest.files.watch import Watcher
 from tailrace.ingest.lives.choice import Known
 from tailrace.ingest.lives.first_start import lives_at_end, skip_what_is_there
 from tailrace.ingest.stats import SourceStats

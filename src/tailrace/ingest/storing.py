@@ -15,10 +15,10 @@ from structlog.typing import FilteringBoundLogger
 
 from tailrace.checksum import checksum
 from tailrace.errors import FileRewritten
-from tailrace.identity import ID_SIZE
 from tailrace.ingest.codec.codec import Codec
 from tailrace.ingest.ending import end
 from tailrace.ingest.lives.follower import Follower
+from tailrace.ingest.mongo.proof import ID
 from tailrace.ingest.mongo.writer import Writer
 from tailrace.ingest.stats import SourceStats
 from tailrace.ingest.workers import Budget
@@ -32,7 +32,6 @@ SMALL = 64 * 1024
 """Bytes that are read and encoded in the loop: a thread would cost more than it frees."""
 
 _KEPT_ASIDE_INTERVAL = 60.0  # seconds between two lines about rejects
-_DOCUMENT_ID = slice(9, 9 + ID_SIZE)  # of a BSON document whose first element is `_id`
 
 
 class InThread(Protocol):
@@ -179,4 +178,4 @@ def _compare_first(follower: Follower, encoded: Encoded) -> bool:
     if follower.replaying or not encoded.documents:
         return follower.replaying
     up_to = follower.known_up_to
-    return up_to is not None and encoded.documents[0][_DOCUMENT_ID] <= up_to
+    return up_to is not None and encoded.documents[0][ID] <= up_to

@@ -1,8 +1,7 @@
 """Hints: what the kernel says has changed, so that a scan comes in under a millisecond instead of at the next poll.
 
-Hints come late, twice or never (overflow, network mounts, races with `mkdir`), and nothing may depend on them: the
-periodic rescan is the truth. So every failure in here is answered with a wider hint ("look at everything") or with
-none at all, never with an error.
+Nothing may depend on them (see `hints`), so every failure in here is answered with a wider hint ("look at everything")
+or with none at all, never with an error.
 
 The only module that knows asyncinotify.
 """
@@ -15,11 +14,12 @@ import os
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 import structlog
 
 from tailrace.errors import ConfigurationError
+from tailrace.ingest.files.hints import Hint, PollingWatcher, Watcher, WatchMode
 from tailrace.ingest.files.names import day_of
 
 if TYPE_CHECKING:
@@ -35,58 +35,8 @@ _CACHE_EVENTS = 64  # full-length events per read(2)
 _log = structlog.get_logger(__name__)
 
 
-class WatchMode(StrEnum):
-    AUTO = "auto"
-    NATIVE = "native"
-    POLL = "poll"
-
-
-@dataclass(frozen=True, slots=True)
-class Hint:
-    """Where to look: files, folders, or everything. False when it names nothing."""
-
-    paths: frozenset[str] = frozenset()
-    folders: frozenset[str] = frozenset()
-    everything: bool = False
-
-    def __bool__(self) -> bool:
-        return self.everything or bool(self.paths) or bool(self.folders)
-
-
-class Watcher(Protocol):
-    async def __aenter__(self) -> Self: ...
-
-    async def __aexit__(self, *_error: object) -> None: ...
-
-    def follow(self, hourly: Collection[str], folders: Collection[str] = ()) -> None:
-        """Watch these hourly folders (one, or all candidates while none of them exists), their newest days, and these
-        day folders besides. To be called after scans; repeating it is cheap and renews what was replaced."""
-
-    async def wait(self, timeout: float) -> Hint:
-        """All that was noticed since the last call, at once when there is something; an empty hint after `timeout`.
-
-        The caller spaces its calls: what happens in between is merged, most of it by the kernel."""
-
-
 def watcher(mode: WatchMode) -> Watcher:
     return PollingWatcher() if mode is WatchMode.POLL else NativeWatcher(required=mode is WatchMode.NATIVE)
-
-
-class PollingWatcher:
-    """Notices nothing; the caller's periodic scan does it all."""
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_error: object) -> None:
-        pass
-
-    def follow(self, hourly: Collection[str], folders: Collection[str] = ()) -> None:
-        pass
-
-    async def wait(self, timeout: float) -> Hint:
-        await asyncio.sleep(timeout)
-        return Hint()
 
 
 class _Kind(StrEnum):

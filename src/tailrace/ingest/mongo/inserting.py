@@ -22,7 +22,7 @@ class _EndToEnd(RawBSONDocument):
     """Many documents in the place of one. The driver writes a raw document's bytes as they are into a command's
     sequence of documents, which has no separators: `OP_MSG`, section of kind 1.
 
-    HAZARD: the driver never looks into it (4.13 to 4.20), but nothing says that it never will. What goes wrong then
+    HAZARD: the driver does not look into it (as of 4.20), but nothing says that it never will. What goes wrong then
     does not go wrong unseen: the server counts the documents, and `insert` compares.
     """
 
