@@ -29,11 +29,11 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use lines::{Left, Made};
+use lines::{Left, Made, Stretch};
 use schema::{Given, Numbers, Schema, Step};
 
 /// Raised whenever what Python and this crate say to each other changes.
-const INTERFACE: u32 = 2;
+const INTERFACE: u32 = 3;
 
 /// Bytes of buffers that are kept for the next call.
 const KEPT: usize = 8 * 1024 * 1024;
@@ -54,7 +54,8 @@ impl From<FieldTuple> for Given {
     }
 }
 
-type Answer<'py> = (Bound<'py, PyBytes>, Bound<'py, PyBytes>, Option<Vec<(u64, usize)>>, Vec<Left>, usize, Option<u64>);
+type Answer<'py> =
+    (Bound<'py, PyBytes>, Bound<'py, PyBytes>, Option<Vec<(u64, usize)>>, Vec<Left>, usize, Option<u64>, Vec<Stretch>);
 
 /// Encodes the lines of one source. Any number of threads may use it at the same time.
 #[pyclass(frozen)]
@@ -111,7 +112,8 @@ impl Encoder {
 
     /// Documents end to end; the offset after each (32 bits, native order); with content identity the (line, index) of
     /// each; lines left to the reference as (documents before, start, end in `data`); how many lines there are in all;
-    /// with position identity the checksum of the documents.
+    /// with position identity the checksum of the documents; the block numbers of the lines between those that are left,
+    /// as (ranges left before, first, highest, missing ranges).
     fn encode<'py>(&self, py: Python<'py>, data: &[u8], prefix: &[u8], base: u64) -> PyResult<Answer<'py>> {
         let mut made = py.detach(|| self.made(data, prefix, base));
         let documents = PyBytes::new(py, &made.sink.out);
@@ -124,7 +126,8 @@ impl Encoder {
         let by_content = self.schema.content.is_some();
         let places = by_content.then(|| std::mem::take(&mut made.places));
         let checksum = (!by_content).then_some(made.checksum);
-        let answer = (documents, ends, places, std::mem::take(&mut made.unsure), made.lines, checksum);
+        let (unsure, stretches) = (std::mem::take(&mut made.unsure), std::mem::take(&mut made.stretches));
+        let answer = (documents, ends, places, unsure, made.lines, checksum, stretches);
         if made.held() <= KEPT {
             if let Ok(mut spare) = self.spare.lock() {
                 spare.push(made);

@@ -22,6 +22,10 @@ const PLACE_LIMIT: u64 = 1 << 40;
 /// Lines that the reference must look at, `start..end` of the data, and how many documents come before theirs.
 pub type Left = (usize, usize, usize);
 
+/// The block numbers of lines that none of the unsure ones stands between: how many unsure stretches come before, the first
+/// number, the highest, and what is missing between (`tailrace.model.Blocks`).
+pub type Stretch = (usize, i64, i64, Vec<(i64, i64)>);
+
 /// What became of a chunk, and the buffers it was made in, which are used again.
 #[derive(Default)]
 pub struct Made {
@@ -31,6 +35,9 @@ pub struct Made {
     /// Of each document, with content identity: its line's offset, and its index there.
     pub places: Vec<(u64, usize)>,
     pub unsure: Vec<Left>,
+    pub stretches: Vec<Stretch>,
+    /// The block number of the line at hand.
+    pub number: i64,
     pub lines: usize,
     /// Sum of the crc32 of each document, with position identity.
     pub checksum: u64,
@@ -46,6 +53,7 @@ impl Made {
         self.ends.clear();
         self.places.clear();
         self.unsure.clear();
+        self.stretches.clear();
         self.lines = 0;
         self.checksum = 0;
     }
@@ -54,6 +62,23 @@ impl Made {
     pub fn held(&self) -> usize {
         let (sink, bytes) = (&self.sink, self.sink.out.capacity() + self.block.capacity() + self.carried.capacity());
         bytes + sink.names.capacity() * size_of::<(usize, usize)>() + self.ends.capacity() * size_of::<u32>()
+    }
+
+    /// The number of a wrapped line that is done.
+    #[inline(always)]
+    fn count_block(&mut self) {
+        let number = self.number;
+        match self.stretches.last_mut() {
+            Some((before, _, last, gaps)) if *before == self.unsure.len() => {
+                if number > *last {
+                    if number - 1 > *last {
+                        gaps.push((*last + 1, number - 1));
+                    }
+                    *last = number;
+                }
+            }
+            _ => self.stretches.push((self.unsure.len(), number, number, Vec::new())),
+        }
     }
 
     /// Every line is left to the reference.
@@ -82,6 +107,9 @@ pub fn encode(schema: &Schema, made: &mut Made, data: &[u8], prefix: &[u8], base
         let (bytes, documents, checksum) = (made.sink.out.len(), made.ends.len(), made.checksum);
         let mut chunk = Chunk { schema, made, prefix, base };
         if chunk.line(&mut cursor).is_ok() {
+            if schema.wrapped {
+                made.count_block();
+            }
             continue;
         }
         made.sink.out.truncate(bytes);

@@ -123,6 +123,7 @@ impl Chunk<'_> {
             }
         }
         let made = &mut *self.made;
+        made.number = wrapper.fields[BLOCK_NUMBER].ok_or(Unsure)?;
         made.block.clear();
         made.block.extend_from_slice(&made.sink.out[start..]);
         made.block.extend_from_slice(&made.carried);

@@ -15,7 +15,7 @@ import structlog
 import typer
 
 from tailrace import __version__
-from tailrace.commands import check, demo, rejects, run, simulate, verify
+from tailrace.commands import check, demo, rejects, reload, run, simulate, status, verify
 from tailrace.errors import Exit, SettingsError, TailraceError
 from tailrace.ops import logs
 from tailrace.ops.logs import redact
@@ -56,6 +56,8 @@ def _root(
 app.command("run")(run.run)
 app.command("verify")(verify.verify)
 app.add_typer(rejects.app, name="rejects")
+app.command("status")(status.status)
+app.command("reload")(reload.reload)
 app.command("check")(check.check)
 app.command("simulate")(simulate.simulate)
 app.command("demo")(demo.demo)

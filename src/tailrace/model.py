@@ -6,6 +6,7 @@
     Chunk       a Span and its bytes                              (tailer    -> codec)
     LongLine    a Span that is one line over the limit            (tailer    -> writer)
     Encoded     documents and rejects of a Chunk                  (codec     -> writer)
+    Blocks      block numbers of wrapped lines, in their order    (codec     -> statistics)
     Outcome     what became of them                               (writer    -> tracker, statistics)
     Totals      sums of outcomes over the settled part of a life  (tracker   -> checkpoints, ledger)
 
@@ -15,7 +16,7 @@ Offsets count bytes of the *uncompressed* file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NewType
@@ -63,6 +64,14 @@ class Numbers(StrEnum):
     DECIMAL = "decimal"
     DOUBLE = "double"
     STRING = "string"
+
+
+class DuplicateCause(StrEnum):
+    """Why an entry was found to be stored already."""
+
+    REPLAY = "replay"  # it was stored before this process sent it: read again after a restart, or by another source
+    LOST_REPLY = "lost_reply"  # by ourselves, a moment ago: the acknowledgement did not arrive
+    REPEATED = "repeated"  # content identity: the same event twice in one span
 
 
 class StartAt(StrEnum):
@@ -185,6 +194,48 @@ class Reject:
     data: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """The block numbers of wrapped lines that follow one another: what is known of them, and which are missing.
+
+    `first`: of the first line that has one. `last`: the highest of all, on whatever line. `gaps`: the numbers left out,
+    as (first, last) of each run, ascending: those between a line and the highest number before it, when it is above it.
+    A line at or below it adds nothing and fills nothing. Law: cut anywhere, the parts joined are those of the whole.
+    """
+
+    first: int
+    last: int
+    gaps: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def missing(self) -> int:
+        return sum(end - start + 1 for start, end in self.gaps)
+
+    def then(self, later: Blocks) -> Blocks:
+        """Both, `later` being of the lines after these."""
+        return blocks_joined((self, later)) or self
+
+
+def blocks_joined(parts: Iterable[Blocks | None]) -> Blocks | None:
+    """Those of lines that follow one another. None when no part has any."""
+    whole: Blocks | None = None
+    gaps: list[tuple[int, int]] = []
+    first = last = 0
+    for part in parts:
+        if part is None:
+            continue
+        if whole is None:
+            whole, first, last = part, part.first, part.last
+            gaps += part.gaps
+            continue
+        over = last + 1
+        if part.first > over:
+            gaps.append((over, part.first - 1))
+        gaps += [(max(start, over), end) for start, end in part.gaps if end >= over]
+        last = max(last, part.last)
+    return whole and Blocks(first, last, tuple(gaps))
+
+
 @dataclass(slots=True)
 class Encoded:
     """What a codec made of a chunk.
@@ -192,6 +243,8 @@ class Encoded:
     `documents` are BSON, `_id` first, in file order; `document_lines` is unset in position identity (the place
     is in the `_id`) and holds the (line start, entry index) of each document in content identity.
     `checksum`: of `documents` (`tailrace.checksum`); None in content identity, and where nobody asks.
+    `blocks`: of the wrapped lines that are JSON objects with a block number that fits int64, also without entries, or
+    kept aside for another fault; None without such a line, in bare framing, and where nobody asks.
     Law: `lines` counts every line of the chunk, `entries == len(documents) + len(rejects)`.
     """
 
@@ -200,6 +253,7 @@ class Encoded:
     lines: int
     document_lines: list[tuple[int, int]] | None = None
     checksum: int | None = None
+    blocks: Blocks | None = None
 
     @property
     def entries(self) -> int:
@@ -210,12 +264,15 @@ class Encoded:
 class Outcome:
     """What became of a settled span's entries. Law: `entries == inserted + duplicates + rejected`.
 
+    `lost_reply`, `repeated`: those of the duplicates that have this cause; the others are replays.
     `checksum`: of the documents that were inserted or proven to be stored; None: unknown.
     """
 
     lines: int = 0
     inserted: int = 0
     duplicates: int = 0
+    lost_reply: int = 0
+    repeated: int = 0
     rejects: dict[Reason, int] = field(default_factory=dict)
     checksum: int | None = 0
 
@@ -223,9 +280,20 @@ class Outcome:
         self.lines += other.lines
         self.inserted += other.inserted
         self.duplicates += other.duplicates
+        self.lost_reply += other.lost_reply
+        self.repeated += other.repeated
         for reason, count in other.rejects.items():
             self.rejects[reason] = self.rejects.get(reason, 0) + count
         self.checksum = plus(self.checksum, other.checksum)
+
+    @property
+    def causes(self) -> dict[DuplicateCause, int]:
+        """The duplicates by their cause, all causes."""
+        return {
+            DuplicateCause.REPLAY: self.duplicates - self.lost_reply - self.repeated,
+            DuplicateCause.LOST_REPLY: self.lost_reply,
+            DuplicateCause.REPEATED: self.repeated,
+        }
 
     @property
     def rejected(self) -> int:

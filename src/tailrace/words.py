@@ -1,6 +1,8 @@
-"""Figures for people: sizes, durations. Not for anything that is read back."""
+"""Figures for people: sizes, durations, hours. Not for anything that is read back."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
@@ -25,3 +27,8 @@ def duration_words(seconds: float) -> str:
     if seconds < 48 * 3600:
         return f"{seconds / 3600:.1f} h"
     return f"{seconds / 86400:.0f} days"
+
+
+def hour_words(hour: int) -> str:
+    """`2025-03-10T09Z`, of epoch seconds: an hour of the node, UTC."""
+    return datetime.fromtimestamp(hour, UTC).strftime("%Y-%m-%dT%HZ")

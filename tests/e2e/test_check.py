@@ -1,16 +1,32 @@
-"""`tailrace check`: one clear sentence for each thing that can be wrong, exit 78, no traceback, no secret."""
+"""`tailrace check`: one clear sentence for each thing that can be wrong, exit 78, no traceback, no secret.
+
+What it says of each area is in tests/unit/test_doctor_*.py; here it meets real servers, certificates, locks and limits.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import shutil
+import socket
+import ssl
 import subprocess
+import sys
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pymongo import MongoClient
-from tests.support.servers import Server
-from tests.support.tailrace_process import hour_file, tailrace
+from tests.support import roles
+from tests.support.certificates import Authority
+from tests.support.servers import ReplicaSet, Server
+from tests.support.tailrace_process import Run, hour_file, tailrace
 
 from tailrace.embedded import free_port
 from tailrace.model import Framing
@@ -46,6 +62,30 @@ def refused(done: subprocess.CompletedProcess[str], *words: str) -> str:
     for word in words:
         assert word in problems[0], problems[0]
     return problems[0]
+
+
+Report = dict[str, list[tuple[str, str]]]
+"""(level, sentence) of every finding, by subject."""
+
+
+def report(flags: dict[str, str], code: int, *more: str) -> Report:
+    """What `check --json` says, with this exit code, a remedy with each note and problem, and no secret."""
+    done = tailrace("check", "--json", "--http", "off", *[word for pair in flags.items() for word in pair], *more)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert PASSWORD not in done.stdout + done.stderr
+    document = json.loads(done.stdout)
+    assert document["exit_code"] == code
+    found: Report = {}
+    for each in document["findings"]:
+        assert (each["level"] in ("note", "problem")) == bool(each["remedy"]), each
+        found.setdefault(each["subject"], []).append((each["level"], each["sentence"]))
+    return found
+
+
+def levels(found: Report, level: str) -> set[str]:
+    """Subjects of which something of this level is said."""
+    return {subject for subject, said in found.items() if level in dict(said)}
 
 
 def test_all_is_well(flags: dict[str, str]) -> None:
@@ -106,6 +146,8 @@ def test_authentication_and_roles(flags: dict[str, str], guarded: str) -> None:
     refused(command("check", wrong), "password")
     reader = {**flags, "--mongodb-uri": uri.format("reader", PASSWORD, guarded)}
     refused(command("check", reader), "readWrite", flags["--database"])
+    nobody = {**flags, "--mongodb-uri": f"mongodb://{guarded}/?directConnection=true"}
+    refused(command("check", nobody), "authentication", "names none")
     writer = {**flags, "--mongodb-uri": uri.format("writer", PASSWORD, guarded)}
     done = command("check", writer)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -173,4 +215,231 @@ def test_another_source_name_for_the_same_tree(flags: dict[str, str]) -> None:
     """The same tree into the same collection under another source name would store everything twice: refused."""
     given = [word for pair in flags.items() for word in pair]
     assert tailrace("run", "--once", "--http", "off", *given).returncode == 0
-    refused(command("run", {**flags, "--source": "other"}), "node_trades", "other")
+    for name in ("check", "run"):
+        refused(command(name, {**flags, "--source": "other"}), "node_trades", "other")
+
+
+def snapshot(folder: Path) -> list[tuple[str, int, int, bytes]]:
+    """Every name, mode, time of change and content."""
+    return [
+        (str(path), path.lstat().st_mode, path.lstat().st_mtime_ns, path.read_bytes() if path.is_file() else b"")
+        for path in sorted(folder.rglob("*"))
+    ]
+
+
+def test_nothing_is_changed(flags: dict[str, str], tmp_path: Path) -> None:
+    """The state that a killed run left, with commits in its log alone, the files, the collections: all as before."""
+    given = [word for pair in flags.items() for word in pair]
+    with Run(*given) as run:
+        run.wait_for("live")
+        run.kill()
+    assert (tmp_path / "state" / "checkpoints.sqlite3-wal").stat().st_size > 0
+    with MongoClient[dict[str, Any]](flags["--mongodb-uri"]) as client:
+        database = client[flags["--database"]]
+
+        def stored() -> dict[str, list[dict[str, Any]]]:
+            return {name: [*database[name].find()] for name in sorted(database.list_collection_names())}
+
+        before = snapshot(tmp_path), stored()
+        assert before[1].keys() == {"node_trades", "node_trades.files", "node_trades.rejects"}
+        found = report(flags, 0)
+        assert (snapshot(tmp_path), stored()) == before
+    assert "node_trades into" in found["state"][0][1]
+    assert "run would continue" in found["ledger"][0][1]
+
+
+def test_beside_a_run_that_is_at_work(flags: dict[str, str]) -> None:
+    """It holds the state directory and serves the address: a note and no problem, and it goes on undisturbed. With
+    another state directory the same source is another writer's: a problem, with its pid."""
+    address = f"127.0.0.1:{free_port()}"
+    given = [word for pair in flags.items() for word in pair]
+    with Run(*given, "--http", address) as run:
+        run.wait_for("live")
+        found = report(flags, 0, "--http", address)
+        assert levels(found, "problem") == set()
+        assert f"pid {run.process.pid}" in found["state"][0][1]
+        assert "served by the run that is at work" in found["http"][0][1]
+        other = report({**flags, "--state-dir": flags["--state-dir"] + "2"}, 78, "--http", address)
+        assert levels(other, "problem") == {"ledger", "http"}
+        assert f"process {run.process.pid}" in other["ledger"][0][1]
+        run.stop()
+
+
+@pytest.fixture
+def mortal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs that the test starts heed the mode bits of files: root does not, unless it is told to."""
+    if os.geteuid() != 0:
+        return
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        pytest.skip("root reads every file, and there is no setpriv (util-linux) to make it heed the mode bits")
+    python = tmp_path / "python"
+    caps = "-dac_override,-dac_read_search"
+    python.write_text(f'#!/bin/sh\nexec {setpriv} --inh-caps={caps} --bounding-set={caps} {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+
+
+@pytest.mark.usefixtures("mortal")
+def test_one_problem_hides_no_other(flags: dict[str, str], tmp_path: Path) -> None:
+    """A folder that may not be listed, a file that may not be read, a state directory below a file and a server that is
+    down, all in one report; what depends on them is said not to have been looked at."""
+    day = hour_file(tmp_path / "data", "20250311/0").parent
+    locked = hour_file(tmp_path / "data", "20250310/8")
+    locked.write_bytes(b"")
+    locked.chmod(0o000)
+    day.chmod(0o000)
+    (tmp_path / "file").write_text("")
+    port = free_port()
+    broken = {"--state-dir": str(tmp_path / "file" / "state"), "--mongodb-uri": f"mongodb://127.0.0.1:{port}"}
+    try:
+        found = report({**flags, **broken}, 78)
+    finally:
+        day.chmod(0o755)
+    assert levels(found, "problem") == {"root", "state_dir", "tcp"}
+    said = " ".join(sentence for level, sentence in found["root"] if level == "problem")
+    assert str(day) in said
+    assert str(locked) in said
+    assert f"127.0.0.1:{port} refuses" in found["tcp"][0][1]
+    assert {"state", "disk", "roles", "ledger"} <= levels(found, "skipped")
+    assert levels(found, "ok") >= {"configuration", "sample", "dns"}
+
+
+def test_hosts_that_never_answer_are_bounded_in_time(flags: dict[str, str], own_server: Server) -> None:
+    """One that drops packets, one that is frozen, one without an address, one that refuses: each by its name and with
+    its own reason, all within fifteen seconds."""
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        door.listen(0)
+        full, frozen, closed = door.getsockname()[1], own_server.process.port, free_port()
+        before = [socket.socket() for _ in range(4)]  # they fill its queue, and the kernel drops whoever comes then
+        for each in before:
+            each.setblocking(False)
+            each.connect_ex(("127.0.0.1", full))
+        hosts = f"127.0.0.1:{full},127.0.0.1:{frozen},nowhere.invalid,127.0.0.1:{closed}"
+        with own_server.frozen():
+            began = time.monotonic()
+            found = report({**flags, "--mongodb-uri": f"mongodb://{hosts}/"}, 78)
+            took = time.monotonic() - began
+        for each in before:
+            each.close()
+    assert took < 15
+    tcp = " ".join(sentence for level, sentence in found["tcp"] if level == "problem")
+    assert f"127.0.0.1:{full} does not answer within" in tcp
+    assert f"127.0.0.1:{closed} refuses connections" in tcp
+    assert "nowhere.invalid cannot be resolved" in found["dns"][0][1]
+    assert f"127.0.0.1:{frozen} takes the connection and does not answer" in found["members"][0][1]
+
+
+@contextmanager
+def answering(context: ssl.SSLContext) -> Iterator[int]:
+    """The port of somebody who speaks TLS and nothing else. Ends when the door is closed."""
+    door = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                caller, _ = door.accept()
+            except OSError:
+                return
+            with caller, suppress(OSError):
+                context.wrap_socket(caller, server_side=True).close()
+
+    server = threading.Thread(target=serve)
+    server.start()
+    try:
+        yield door.getsockname()[1]
+    finally:
+        door.shutdown(socket.SHUT_RDWR)
+        door.close()
+        server.join(10)
+
+
+def test_certificates(flags: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> None:
+    """One for another name (with those that it is for), of an unknown authority, expired, soon to expire; a server that
+    wants TLS, or a certificate of ours: each by its cause, and none of them is sent a password."""
+    folder = tmp_path_factory.mktemp("certificates")
+    authority = Authority(folder, "authority")
+    sound = authority.issue("sound", "/CN=sound", alternative="DNS:localhost")
+    expired = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    expired.load_cert_chain(authority.issue("expired", "/CN=x", alternative="DNS:localhost", days=-1))
+    server = Server(
+        folder / "server", "--tlsMode", "preferTLS", "--tlsCertificateKeyFile", str(sound), "--tlsCAFile",
+        str(authority.certificate),
+    )  # fmt: skip
+    server.start()
+    try:
+        server.command({"setParameter": 1, "tlsMode": "requireTLS"})
+        user = f"{roles.PRODUCT}:{roles.PASSWORD}@" if server.guarded else ""
+        with answering(expired) as old:
+            here, tls = f"{server.process.port}/?directConnection=true", f"&tls=true&tlsCAFile={authority.certificate}"
+            ours = f"{tls}&tlsCertificateKeyFile={sound}"
+            cases = {
+                f"mongodb://{user}localhost:{here}{ours}": (0, "expires in"),
+                f"mongodb://127.0.0.1:{here}{ours}": (78, "not for the name 127\\.0\\.0\\.1; it is for localhost"),
+                f"mongodb://localhost:{here}&tls=true": (78, "signed by an authority unknown here"),
+                f"mongodb://localhost:{here}{tls}": (78, "client certificate|certificate of ours"),
+                f"mongodb://localhost:{here}": (78, "it may want TLS"),
+                f"mongodb://localhost:{old}/?directConnection=true{tls}": (78, "its certificate has expired"),
+                f"mongodb://localhost:{here}{tls}x": (78, "cannot be read: No such file or directory"),
+            }
+            with ThreadPoolExecutor(2) as crowd:
+                made = crowd.map(lambda uri: report({**flags, "--mongodb-uri": uri}, cases[uri][0]), cases)
+                for (uri, (code, words)), found in zip(cases.items(), made, strict=True):
+                    [(level, sentence)] = [said for said in found["tls"] if said[0] != "skipped"]
+                    assert level == ("problem" if code else "note"), uri
+                    assert re.search(words, sentence), (uri, sentence)
+                    assert levels(found, "problem") == ({"tls"} if code else set())
+    finally:
+        server.kill()
+
+
+def test_a_replica_set(flags: dict[str, str], replica_set: ReplicaSet) -> None:
+    """Members that mongodb_uri does not name are found and asked; more acknowledgements than members are never had; one
+    that hangs is named, and a majority is there without it."""
+    secondary = replica_set.secondaries[0]
+    named = replica_set.uri.replace(f",127.0.0.1:{replica_set.ports[2]}", "")
+    assert named != replica_set.uri
+    whole = {**flags, "--mongodb-uri": named}
+    [members] = report(whole, 0)["members"]
+    assert members[0] == "ok"
+    assert [members[1].count(kind) for kind in (" primary", " secondary")] == [1, 2]
+    hidden = roles.authenticated()  # the documented role may not read the set's configuration
+    found = report({**whole, "--write-concern": "5+j"}, 0 if hidden else 78)
+    assert found["write_concern"][0][0] == ("note" if hidden else "problem")
+    assert "asks for 5 members, and the set has 3" in found["write_concern"][0][1]
+    direct = {**flags, "--mongodb-uri": secondary.uri}
+    assert "directConnection=true asks for no other" in report(direct, 78)["members"][0][1]
+    with secondary.frozen():
+        found = report({**flags, "--mongodb-uri": replica_set.uri}, 0)
+    assert [level for level, _ in found["members"]] == ["note", "ok"]
+    assert f":{secondary.process.port} takes the connection and does not answer" in found["members"][0][1]
+    assert found["write_concern"][0][0] == "ok"
+
+
+def test_five_members_asked_of_one(flags: dict[str, str]) -> None:
+    """A standalone never acknowledges for two."""
+    assert "standalone" in refused(command("check", {**flags, "--write-concern": "2+j"}), "write_concern")
+
+
+def test_lines_framed_otherwise_than_the_name_says(flags: dict[str, str], tmp_path: Path) -> None:
+    """Every line would be kept aside: a problem, with the endings that such a folder's name has."""
+    hour_file(tmp_path / "data", "20250310/9").write_bytes(b"".join(trade_lines(1, 10, framing=Framing.BY_BLOCK)))
+    refused(command("check", flags), "wrapped", "_by_block or _streaming")
+
+
+def test_a_file_from_the_future(flags: dict[str, str], tmp_path: Path) -> None:
+    """The clocks do not agree: worth knowing, and no reason not to start."""
+    file = hour_file(tmp_path / "data", "20250310/9")
+    os.utime(file, (time.time() + 3600,) * 2)
+    found = report(flags, 0)
+    assert any("in the future" in sentence for _, sentence in found["clock"])
+
+
+def test_a_misspelt_stream(flags: dict[str, str], tmp_path: Path) -> None:
+    """`run` would wait for it: a note, with the streams that are there and the one that was meant; exit 0."""
+    done = command("check", {**flags, "--root": str(tmp_path / "data"), "--stream": "node_trade"})
+    assert done.returncode == 0, done.stdout
+    [line] = [line for line in done.stdout.splitlines() if line.startswith("note    root")]
+    assert "did you mean node_trades?" in line
+    assert "run would start; 1 note(s)" in done.stdout

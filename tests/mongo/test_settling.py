@@ -21,9 +21,10 @@ from tests.support.servers import Server
 from tailrace.errors import RuntimeFailure, Verdict
 from tailrace.ingest.mongo.retrying import Attempts
 from tailrace.ingest.mongo.settling import Documents, Settlement
-from tailrace.model import Reason
+from tailrace.model import DuplicateCause, Reason
 
 NOTHING: frozenset[str] = frozenset()
+REPLAY, LOST = DuplicateCause.REPLAY, DuplicateCause.LOST_REPLY
 
 
 def documents(count: int) -> Documents:
@@ -69,8 +70,8 @@ async def test_documents_refused_for_a_passing_reason_are_tried_again(standalone
         keys = list(ours)
         await it.store({keys[0]: ours[keys[0]], keys[5]: ours[keys[5]]})
         errors = [(1, 91, "going"), (2, 13, "no right"), (3, 11000, "dup"), (4, 121, "rule"), (5, 11000, "dup")]
-        left = await it.settlement._partly(it.attempts, ours, reply(1, *errors))
-        assert left == [({key: ours[key] for key in keys[1:4]}, True)]
+        left = await it.settlement._partly(it.attempts, ours, reply(1, *errors), REPLAY)
+        assert left == [({key: ours[key] for key in keys[1:4]}, REPLAY)]
         assert (it.settlement.inserted, it.settlement.duplicates, it.settlement.unlisted) == (1, 1, 0)
         assert {key: refusal.reason for key, refusal in it.settlement.refused.items()} == {
             keys[4]: Reason.SERVER_REFUSED
@@ -83,8 +84,8 @@ async def test_of_two_passing_reasons_the_first_is_reported(standalone: Server, 
     async with scene(standalone, database_name) as it:
         ours = documents(4)
         errors = [(0, 11000, "dup"), (1, 91, "first"), (2, 189, "second"), (3, 91, "third")]
-        left = await it.settlement._partly(it.attempts, ours, reply(0, *errors))
-        assert left == [(ours, True)]
+        left = await it.settlement._partly(it.attempts, ours, reply(0, *errors), REPLAY)
+        assert left == [(ours, REPLAY)]
         assert it.reported == (Verdict.RETRY, "first (code 91)")
 
 
@@ -92,7 +93,7 @@ async def test_a_document_s_error_that_is_a_defect_stops(standalone: Server, dat
     """Corruption on the server is nothing to go on from, and nothing to keep aside for."""
     async with scene(standalone, database_name) as it:
         with pytest.raises(RuntimeFailure, match=r"storing documents: corrupt \(code 301\)"):
-            await it.settlement._partly(it.attempts, documents(1), reply(0, (0, 301, "corrupt")))
+            await it.settlement._partly(it.attempts, documents(1), reply(0, (0, 301, "corrupt")), REPLAY)
         assert it.settlement.refused == {}
 
 
@@ -104,8 +105,8 @@ async def test_a_duplicate_that_no_majority_shows_yet_is_waited_for(
     async with scene(standalone, database_name) as it:
         it.attempts.failures = failures
         ours = documents(2)
-        left = await it.settlement._partly(it.attempts, ours, reply(0, (0, 11000, "dup"), (1, 11000, "dup")))
-        assert left == [(ours, True)]
+        left = await it.settlement._partly(it.attempts, ours, reply(0, (0, 11000, "dup"), (1, 11000, "dup")), REPLAY)
+        assert left == [(ours, REPLAY)]
         assert (it.settlement.duplicates, it.settlement.refused) == (0, {})
         assert it.it.health.state.ok is quiet
         assert it.attempts.failures == failures + 1
@@ -119,7 +120,7 @@ async def test_when_nothing_is_left_the_trouble_is_over(standalone: Server, data
         keys = list(ours)
         await it.store({key: ours[key] for key in keys[:2]})
         await it.attempts.wait(Verdict.RETRY, "before")
-        left = await it.settlement._partly(it.attempts, ours, reply(1, (1, 11000, "dup"), (2, 424_242, "why")))
+        left = await it.settlement._partly(it.attempts, ours, reply(1, (1, 11000, "dup"), (2, 424_242, "why")), REPLAY)
         assert left == []
         assert (it.settlement.inserted, it.settlement.duplicates, it.settlement.unlisted) == (1, 1, 1)
         assert it.it.health.state.ok
@@ -133,8 +134,8 @@ async def test_a_write_concern_error_settles_nothing_and_is_reported(
     """Not even what the same reply counts as inserted or names as a duplicate. Comes again, compared first."""
     async with scene(standalone, database_name) as it:
         ours = documents(2)
-        left = await it.settlement._partly(it.attempts, ours, reply(1, (1, 11000, "dup"), concern=code))
-        assert left == [(ours, True)]
+        left = await it.settlement._partly(it.attempts, ours, reply(1, (1, 11000, "dup"), concern=code), REPLAY)
+        assert left == [(ours, LOST)], "what was inserted is ours, and will be found"
         assert (it.settlement.inserted, it.settlement.duplicates, it.settlement.refused) == (0, 0, {})
         assert it.reported == (expected, "write concern not met: not met")
         assert it.attempts.failures == 3
@@ -144,13 +145,13 @@ async def test_a_command_without_an_answer_comes_again_compared_first(standalone
     """In halves, in order, when it was too slow for its size; whole when the connection broke."""
     async with scene(standalone, database_name) as it:
         ours = documents(101)
-        assert await it.settlement._failed(it.attempts, ours, AutoReconnect("reset")) == [(ours, True)]
+        assert await it.settlement._failed(it.attempts, ours, AutoReconnect("reset"), REPLAY) == [(ours, LOST)]
         assert (it.attempts.failures, it.reported[0]) == (3, Verdict.RETRY)
-        left = await it.settlement._failed(it.attempts, ours, NetworkTimeout("timed out"))
-        assert [(len(part), compare) for part, compare in left] == [(51, True), (50, True)]
+        left = await it.settlement._failed(it.attempts, ours, NetworkTimeout("timed out"), REPLAY)
+        assert [(len(part), compare) for part, compare in left] == [(51, LOST), (50, LOST)]
         assert [key for part, _ in reversed(left) for key in part] == list(ours)
         with pytest.raises(RuntimeFailure):
-            await it.settlement._failed(it.attempts, ours, InvalidOperation("closed"))
+            await it.settlement._failed(it.attempts, ours, InvalidOperation("closed"), REPLAY)
 
 
 async def test_a_command_refused_as_a_whole_is_cut_down_to_the_document(standalone: Server, database_name: str) -> None:
@@ -160,12 +161,12 @@ async def test_a_command_refused_as_a_whole_is_cut_down_to_the_document(standalo
         ours = documents(3)
         keys = list(ours)
         refusal: Any = OperationFailure("why", 424_242)
-        left = await it.settlement._failed(it.attempts, ours, refusal)
-        assert left == [({key: ours[key] for key in keys[1:]}, False), ({keys[0]: ours[keys[0]]}, False)]
+        left = await it.settlement._failed(it.attempts, ours, refusal, REPLAY)
+        assert left == [({key: ours[key] for key in keys[1:]}, None), ({keys[0]: ours[keys[0]]}, None)]
         await it.store({keys[0]: ours[keys[0]]})
         await it.attempts.wait(Verdict.RETRY, "before")
         for key in keys[:2]:
-            assert await it.settlement._failed(it.attempts, {key: ours[key]}, refusal) == []
+            assert await it.settlement._failed(it.attempts, {key: ours[key]}, refusal, REPLAY) == []
             assert (it.attempts.failures, it.it.health.state.ok) == (0, True)
         assert (it.settlement.duplicates, list(it.settlement.refused), it.settlement.unlisted) == (1, [keys[1]], 1)
 
@@ -173,7 +174,7 @@ async def test_a_command_refused_as_a_whole_is_cut_down_to_the_document(standalo
 async def test_an_insert_that_works_ends_the_trouble(standalone: Server, database_name: str) -> None:
     async with scene(standalone, database_name) as it:
         await it.attempts.wait(Verdict.RETRY, "before")
-        assert await it.settlement._attempt(it.attempts, documents(2), False) == []
+        assert await it.settlement._attempt(it.attempts, documents(2), None) == []
         assert (it.attempts.failures, it.it.health.state.ok, it.settlement.inserted) == (0, True, 2)
 
 
@@ -188,8 +189,8 @@ async def test_comparing_is_tried_again_in_halves_when_it_was_too_slow(
         await it.store({key: ours[key] for key in keys[::2]})
         it.it.commands.sent.clear()
         with capture_logs() as logs, standalone.failing("find", times=1, errorCode=code):
-            absent = await it.settlement._compare(ours)
+            absent = await it.settlement._compare(ours, LOST)
         assert list(absent) == keys[1::2]
-        assert it.settlement.duplicates == 51
+        assert (it.settlement.duplicates, it.settlement.lost_reply) == (51, 51)
         assert it.it.commands.names().count("find") == reads
         assert "mongodb_trouble" in [entry["event"] for entry in logs]

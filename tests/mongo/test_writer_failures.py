@@ -12,6 +12,7 @@ from tests.support.bench import a_life, a_span, assert_law, bench, wait_for
 from tests.support.servers import ReplicaSet, Server
 
 from tailrace.errors import EveryDocumentRefused, RuntimeFailure, Verdict
+from tailrace.ingest.mongo.retry_classes import RetryClass
 from tailrace.model import Encoded, Reason
 
 
@@ -42,6 +43,8 @@ async def test_what_is_transient_is_retried_until_it_works(
             outcome = await it.writer.write(chunk, encoded, compare_first=False)
         assert_law(encoded, outcome)
         assert outcome.rejects == {}
+        assert outcome.duplicates == outcome.lost_reply, "what we find after a lost reply is our own"
+        assert sum(it.health.retries.values()) == (1 if "writeConcernError" in failure else times)
         assert it.commands.names()[:2] == ["insert", "find"]  # after an unknown outcome the next step is to compare
         assert await it.counts() == (60, 0)
         assert it.health.state.ok
@@ -247,3 +250,16 @@ async def test_failover_in_mid_load(replica_set: ReplicaSet, database_name: str)
         written = sum(await asyncio.gather(*workers))
         assert await it.counts() == (written, 0)
     await asyncio.to_thread(replica_set.settled)
+
+
+async def test_why_an_entry_was_there_already(standalone: Server, database_name: str) -> None:
+    """Acknowledged and lost on the way back: `lost_reply`, exactly those. Sent again by another run: `replay`."""
+    async with bench(standalone.uri, database_name) as it:
+        chunk, encoded = a_span(a_life(), 40)
+        with standalone.failing("insert", times=1, writeConcernError={"code": 64, "errmsg": "timed out"}):
+            outcome = await it.writer.write(chunk, encoded, compare_first=False)
+        assert (outcome.inserted, outcome.duplicates, outcome.lost_reply) == (0, 40, 40)
+        assert it.health.retries[RetryClass.WRITE_CONCERN] == 1
+        for compare_first in (False, True):
+            again = await it.writer.write(chunk, encoded, compare_first=compare_first)
+            assert (again.inserted, again.duplicates, again.lost_reply, again.repeated) == (0, 40, 0, 0)

@@ -226,6 +226,10 @@ class MachineFeeder(Feeder):
     """Its threads are ours: what happens during a read is the machine's choice as well."""
 
     interlude: Interlude
+    most = feeding.CHUNK
+
+    def _most(self) -> int:
+        return self.most
 
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
         result = work()
@@ -314,7 +318,7 @@ class Process:
         """One `_read_span`: what it delivers begins where the last one of this follower ended."""
         before, begin = follower.tailer.offset, follower.tracker.read
         assert before == begin, "the tailer and the tracker disagree"
-        self.feeder._chunk = limit
+        self.feeder.most = limit
         self.loop.run_until_complete(self.feeder._read_span(follower))
         self.turn()
         if follower.tracker.read > begin:

@@ -21,7 +21,7 @@ from tailrace.ingest.codec.codec import PythonCodec
 from tailrace.ingest.codec.document import NO_BLOCK, DocumentWriter
 from tailrace.ingest.codec.faults import entry_fault, parse
 from tailrace.ingest.codec.nesting import DEPTH_LIMIT, LINE_DEPTH_LIMIT, depth_of, is_shallow
-from tailrace.model import Encoded, Framing, Identity, Numbers
+from tailrace.model import Encoded, Framing, Identity, Numbers, blocks_joined
 from tailrace.streams import schema_of
 from tailrace.streams.decimals import DIGIT_LIMIT, decimal128, digits_of
 from tailrace.streams.times import nanoseconds
@@ -80,7 +80,7 @@ SUBJECTS: list[Subject] = [
 class SlowCodec(PythonCodec):
     """Never takes the fast way: every line is asked for its reason."""
 
-    def _entries(self, line: bytes, prefix: bytes, start: int) -> list[bytes]:
+    def _entries(self, line: bytes, prefix: bytes, start: int, numbers: list[int]) -> list[bytes]:
         raise ValueError("slow")
 
 
@@ -182,6 +182,7 @@ def joined(parts: list[Encoded]) -> Encoded:
         [reject for part in parts for reject in part.rejects],
         sum(part.lines for part in parts),
         None if None in places else [place for part in places for place in part or []],
+        blocks=blocks_joined(part.blocks for part in parts),
     )
 
 

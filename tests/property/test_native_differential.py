@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from itertools import product
 from pathlib import Path
 from random import Random, SystemRandom
@@ -20,6 +21,7 @@ from tests.fuzz.mutate import apply, drawn
 from tests.fuzz.targets.codec import SCRAPS, SUBJECTS, Subject
 from tests.property.test_codec_properties import BLOCK, DATA, FILL, TRADE, VALUES
 from tests.support.codecs import equal, left, needs_native
+from tests.unit.test_blocks import of as blocks_of
 
 from tailrace.model import Framing, Identity, Numbers
 from tailrace.simulator import fill_lines, trade_lines
@@ -119,6 +121,64 @@ def test_on_any_value_of_a_known_field(data: st.DataObject, value: str, content:
     equal(("node_fills", Framing.STREAMING, content, numbers), written({"events": [FILL, fill]} | block))
 
 
+def numbered(shape: str, number: str) -> tuple[str, bool]:
+    """A wrapped line, and whether its block number counts if it is an integer of 64 bits."""
+    wrapper = json.dumps(BLOCK | {"block_number": "@", "events": [TRADE]}).replace('"@"', number)
+    trade, bad = json.dumps(TRADE), json.dumps(TRADE | {"px": 5})
+    match shape:
+        case "sound":
+            return wrapper, True
+        case "no entries":
+            return wrapper.replace(trade, " "), True
+        case "reversed":
+            whole = {"events": [TRADE]} | BLOCK | {"block_number": "@"}
+            return json.dumps(whole).replace('"@"', number), True
+        case "a bad entry":
+            return wrapper.replace(trade, f"{trade},{bad},{trade}"), True
+        case "only a bad entry":
+            return wrapper.replace(trade, bad), True
+        case "doubled":
+            return wrapper.replace('"block_number"', '"block_number": 77777, "block_number"'), True
+        case "escaped":
+            return wrapper.replace('"block_number"', '"block\\u005fnumber"'), True
+        case "a bad wrapper":
+            return wrapper.replace('"local_time"', '"other_time"'), True
+        case "no array":
+            return wrapper.replace(f"[{trade}]", "5"), True
+        case "torn":
+            return wrapper[:-1], False
+        case "blank":
+            return " ", False
+        case _:
+            return json.dumps([json.loads(trade), 5]), False
+
+
+SHAPES = ["sound"] * 6 + ["no entries", "reversed", "a bad entry", "only a bad entry", "doubled", "escaped"]
+SHAPES += ["a bad wrapper", "no array", "torn", "blank", "an array"]
+NEAR = st.integers(100, 112).map(str)
+FAR = st.one_of(st.integers(-(1 << 64), 1 << 64).map(str), st.sampled_from(["-0", "1.0", "1e2", '"105"', "true", "01"]))
+EDGES = st.sampled_from([str(edge + step) for edge in (-(1 << 63), 1 << 63) for step in (-1, 0, 1)] + ["9" * 400])
+
+
+@settings(deadline=None, max_examples=600)
+@given(
+    lines=st.lists(st.tuples(st.sampled_from(SHAPES), st.one_of(NEAR, NEAR, NEAR, FAR, EDGES)), max_size=12),
+    content=st.sampled_from(Identity),
+)
+def test_on_block_numbers(lines: list[tuple[str, str]], content: Identity) -> None:
+    """Lines that the crate takes and lines that it leaves, in any mixture: the numbers of both in the order of the
+    lines, and what is missing between them is what an account by hand says."""
+    texts, expected = [], list[int]()
+    for shape, number in lines:
+        text, counts = numbered(shape, number)
+        texts.append(text)
+        if counts and re.fullmatch(r"-?(0|[1-9][0-9]*)", number) and -(1 << 63) <= int(number) < 1 << 63:
+            expected.append(int(number))
+    made = equal(("node_trades", Framing.BY_BLOCK, content, Numbers.DECIMAL), "\n".join(texts).encode())
+    assert made.blocks == (blocks_of(*expected) if expected else None)
+    assert equal(("node_trades", Framing.BARE, content, Numbers.DECIMAL), "\n".join(texts).encode()).blocks is None
+
+
 @pytest.mark.parametrize("stream", [stream for stream in STREAMS if stream[0] in FAMILIES])
 def test_on_simulated_lines(stream: tuple[str, Framing]) -> None:
     """Of both families in every framing. None of the clean ones is left to the reference: the crate was asked."""
@@ -141,8 +201,11 @@ def test_on_real_files(path: Path) -> None:
     family, framing = stream_of(path.stem)
     chosen = subjects(family, framing)
     for subject in chosen:
-        assert equal(subject, data).documents
+        made = equal(subject, data)
+        assert made.documents
         assert left(subject, data) == 0
+        assert (made.blocks is not None) is framing.wrapped
+        assert made.blocks is None or made.blocks.missing == 0, "a node leaves no number out"
     print(f"TAILRACE_TEST_SEED={SEED}")
     rng = Random(SEED)
     lines = [line for line in data.splitlines(keepends=True) if len(line) < 20_000]

@@ -33,6 +33,7 @@ def equal(subject: Subject, data: bytes, base: int = 1000) -> Encoded:
     assert list(found.documents) == list(made.documents)
     assert found.rejects == made.rejects
     assert (found.lines, found.document_lines) == (made.lines, made.document_lines)
+    assert found.blocks == made.blocks
     assert found.checksum == (checksum(made.documents) if made.document_lines is None else None)
     assert native.panics == 0
     return found

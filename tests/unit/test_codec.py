@@ -19,7 +19,7 @@ from bson.datetime_ms import DatetimeMS
 from tailrace.errors import SettingsError
 from tailrace.identity import position_id
 from tailrace.ingest.codec.codec import MAX_DOCUMENT, PythonCodec
-from tailrace.model import Encoded, Framing, Identity, Numbers, Reason, Reject
+from tailrace.model import Blocks, Encoded, Framing, Identity, Numbers, Reason, Reject
 from tailrace.streams import schema_of, stream_of
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -669,3 +669,66 @@ def test_a_codec_remembers_nothing_that_changes_a_verdict() -> None:
         subject.encode(line.replace(b'"sz"', b'"zs"'), PREFIX, BASE)
     assert subject.encode(ENA, PREFIX, BASE) == before
     assert [type(reject) for reject in subject.encode(b'["coin"]', PREFIX, BASE).rejects] == [Reject]
+
+
+def block(number: bytes, *entries: bytes) -> bytes:
+    return wrapped(*entries, block=BLOCK.replace(b"985148182", number))
+
+
+def test_block_numbers_of_wrapped_lines() -> None:
+    """First, highest, and what is left out above the highest so far; lines without entries and with bad ones count,
+    what goes back does not."""
+    lines = [block(b"7", ENA), block(b"8"), block(b"11", b"5"), block(b"9"), block(b"12", ENA), block(b"11", ENA)]
+    lines += [block(b"13", ENA, b"{}"), block(b"20")]
+    made = encode(b"\n".join(lines), framing=Framing.BY_BLOCK)
+    assert made.blocks == Blocks(7, 20, ((9, 10), (14, 19)))
+    assert made.blocks.missing == 8
+    assert encode(block(b"7"), framing=Framing.STREAMING).blocks == Blocks(7, 7)
+    assert encode(block(b"-5") + b"\n" + block(b"-3"), framing=Framing.STREAMING).blocks == Blocks(-5, -3, ((-4, -4),))
+
+
+UNNUMBERED = {
+    "bare": ENA,
+    "empty": b" ",
+    "utf8": block(b"7", b'"\xff"'),
+    "json": block(b"7")[:-1],
+    "too deep to be read": block(b"7", b"[" * 200 + b"]" * 200),
+    "no object": b"[7]",
+    "text": block(b'"7"'),
+    "number": block(b"7.0"),
+    "true": block(b"true"),
+    "null": block(b"null"),
+    "over int64": block(b"9223372036854775808"),
+    "below int64": block(b"-9223372036854775809"),
+    "of many digits": block(b"-" + b"7" * 5000),
+    "inside an entry": b'{"events":[{"block_number":7}]}',
+}
+
+
+@pytest.mark.parametrize("line", UNNUMBERED.values(), ids=UNNUMBERED)
+def test_lines_without_a_block_number(line: bytes) -> None:
+    """They say nothing of numbers, and nothing of those of their neighbours."""
+    assert encode(line, framing=Framing.BY_BLOCK).blocks is None
+    around = b"\n".join((block(b"3"), line, block(b"4")))
+    assert encode(around, framing=Framing.BY_BLOCK).blocks == Blocks(3, 4)
+
+
+def test_a_line_kept_aside_for_its_wrapper_has_its_number() -> None:
+    """It was read and is in the rejects: its block is not missing."""
+    for line in (block(b"7").replace(b"local_time", b"_id"), block(b"7").replace(b"[]", b"{}"), b'{"block_number":7}'):
+        made = encode(block(b"6") + b"\n" + line + b"\n" + block(b"8"), framing=Framing.BY_BLOCK)
+        assert len(made.rejects) == 1
+        assert made.blocks == Blocks(6, 8)
+
+
+def test_bare_lines_have_no_block_numbers() -> None:
+    assert encode(block(b"7") + b"\n" + ENA).blocks is None
+
+
+@pytest.mark.parametrize("number", [-(2**63), 2**63 - 1])
+def test_block_numbers_at_the_borders(number: int) -> None:
+    """Of 64 bits, the whole way from one end to the other."""
+    assert encode(block(b"%d" % number), framing=Framing.BY_BLOCK).blocks == Blocks(number, number)
+    far = encode(block(b"%d" % -(2**63)) + b"\n" + block(b"%d" % (2**63 - 1)), framing=Framing.BY_BLOCK).blocks
+    assert far is not None
+    assert far.missing == 2**64 - 2

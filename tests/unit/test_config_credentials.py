@@ -122,6 +122,9 @@ def test_a_file_with_the_uri(tmp_path: Path) -> None:
     file.chmod(0o640)
     about = f'mongodb_uri_file = "{file}" (from TAILRACE_MONGODB_URI_FILE)'
     assert load({}, environ, None).warnings == [f"{about} can be read by others than its owner: chmod 600 it."]
+    guarded = {**environ, "CREDENTIALS_DIRECTORY": str(tmp_path)}
+    assert load({}, guarded, None).warnings == [], "a credential of systemd, which sees to who may read it"
+    assert load({}, {**environ, "CREDENTIALS_DIRECTORY": "/run/credentials"}, None).warnings != []
 
 
 def test_a_file_without_a_uri(tmp_path: Path) -> None:

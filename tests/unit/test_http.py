@@ -52,7 +52,7 @@ def test_every_path(url: str) -> None:
 
 def test_paths_and_methods_that_are_not_there(url: str) -> None:
     """404 with the paths there are, 405 with the methods there are; HEAD has the headers of GET and no body."""
-    for path in ("/", "/metrics/", "/metricsx", "/%6detrics", "/../metrics", "http://elsewhere/metrics"):
+    for path in ("/index.html", "/metrics/", "/metricsx", "/%6detrics", "/../metrics", "http://elsewhere/metrics"):
         reply = ask(url, path)
         assert (reply.status, "/readyz" in reply.body) == (404, True), path
     assert ask(url, "/readyz?verbose=1").status == 200

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
+import pytest
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.registry import REGISTRY
 from tests.support.scrape import Scrape
 
 from tailrace import __version__
+from tailrace.ingest.instance import Workers
 from tailrace.ingest.mongo.health import HealthState
+from tailrace.ingest.mongo.topology import KINDS, Member
 from tailrace.ingest.stats import SourceStats
-from tailrace.model import Outcome, Reason
-from tailrace.ops.metrics import METRICS, Exposition, Kind
-from tailrace.ops.status import Moment, SourceMoment
+from tailrace.model import DuplicateCause, Outcome, Reason
+from tailrace.ops.exposition import Exposition
+from tailrace.ops.metric import Kind
+from tailrace.ops.metrics import METRICS
+from tailrace.ops.status import Moment, Reload, ReloadOutcome, SourceMoment
 
-UNITS = ("lines", "bytes", "entries", "spans", "files", "seconds", "rollovers")
-WITHOUT_UNIT = {"tailrace_unaccounted", "tailrace_live", "tailrace_server_ok", "tailrace_server_retries"}
+UNITS = (
+    *("lines", "bytes", "entries", "spans", "files", "seconds", "rollovers", "documents", "hours", "blocks"),
+    *("retries", "reloads", "members"),
+)
+WITHOUT_UNIT = {
+    *("tailrace_unaccounted", "tailrace_live", "tailrace_ready", "tailrace_server_ok", "tailrace_server_primary"),
+    *("tailrace_workers_busy", "tailrace_workers_allowed", "tailrace_workers_limit", "tailrace_last_reload_ok"),
+}
+BOUNDED = {"source", "collection", "reason", "cause", "framing", "state", "class", "kind", "outcome"}
 
 
 def stats_of(lines: int, *, in_flight: int = 0, rejects: dict[Reason, int] | None = None) -> SourceStats:
@@ -48,7 +61,7 @@ def test_declarations_keep_the_conventions() -> None:
         assert metric.name.endswith("_total") == (metric.kind is Kind.COUNTER)
         stem = metric.name.removesuffix("_total")
         assert stem.endswith((*UNITS, "_info")) or metric.name in WITHOUT_UNIT
-        assert set(metric.labels) <= {"source", "collection", "reason", "version", "python"}
+        assert set(metric.labels) <= BOUNDED or metric.name == "tailrace_build_info"
         assert metric.help.endswith(".") or metric.name == "tailrace_build_info"
 
 
@@ -56,6 +69,10 @@ def test_figures_of_a_source() -> None:
     """Every figure of a source is the series that its name says, and they add up."""
     stats = stats_of(100, in_flight=30, rejects={Reason.JSON: 5, Reason.EMPTY: 2})
     stats.lost_bytes, stats.live = 11, True
+    stats.stream = "node_trades_by_block"
+    stats.files_waiting, stats.files_following, stats.files_sealed, stats.files_unreadable = 1, 2, 3, 4
+    stats.newest_hour, stats.missing_hours, stats.missing_blocks = 7200, (3600,), 5
+    stats.newest_entry, stats.entry_lag, stats.checkpoint_age, stats.checkpoint_lag = 9.5, 0.25, 0.5, 8
     read = scrape(moment_of(SourceMoment("tokyo", "db.trades", stats)))
     figures = {
         "read_lines_total": 100,
@@ -79,10 +96,20 @@ def test_figures_of_a_source() -> None:
         "lost_bytes_total": 11,
         "unaccounted": 0,
         "live": 1,
+        "files": 10,
+        "newest_hour_timestamp_seconds": 7200,
+        "missing_hours": 1,
+        "missing_blocks": 5,
+        "newest_entry_timestamp_seconds": 9.5,
+        "entry_lag_seconds": 0.25,
+        "checkpoint_age_seconds": 0.5,
+        "checkpoint_lag_bytes": 8,
     }
     for name, value in figures.items():
         assert read.value(f"tailrace_{name}", source="tokyo", collection="db.trades") == value, name
-    of_sources = [metric.name for metric in METRICS if "source" in metric.labels]
+    assert read.value("tailrace_files", state="sealed") == 3
+    assert read.value("tailrace_missing_blocks", framing="by_block") == 5
+    of_sources = [metric.name for metric in METRICS if "source" in metric.labels and metric.kind is not Kind.HISTOGRAM]
     assert {f"tailrace_{name}" for name in figures} == set(of_sources), "a metric that no test looks at"
 
 
@@ -144,3 +171,62 @@ def test_nothing_is_global() -> None:
     assert one.render("")[1]
     assert two.render("")[1]
     assert not [family.name for family in REGISTRY.collect() if family.name.startswith("tailrace")]
+
+
+def test_duplicates_say_why() -> None:
+    """All causes from the start, and together they are the duplicates."""
+    stats = SourceStats()
+    stats.settled(0, 0, 9, Outcome(duplicates=9, lost_reply=4, repeated=2))
+    read = scrape(moment_of(SourceMoment("a", "db.a", stats)))
+    causes = {cause: read.value("tailrace_duplicate_entries_total", cause=cause.value) for cause in DuplicateCause}
+    assert causes == {DuplicateCause.REPLAY: 3, DuplicateCause.LOST_REPLY: 4, DuplicateCause.REPEATED: 2}
+
+
+def test_write_histograms() -> None:
+    """Cumulative buckets that end in all, their sum, and their number: what histogram_quantile needs."""
+    stats = SourceStats()
+    for seconds, documents in ((0.0008, 1), (0.004, 100), (0.004, 100), (99.0, 5000)):
+        stats.wrote(seconds, documents)
+    read = scrape(moment_of(SourceMoment("a", "db.a", stats)))
+    buckets = {"0.001": 1, "0.0025": 1, "0.005": 3, "30.0": 3, "+Inf": 4}
+    assert {le: read.value("tailrace_write_seconds_bucket", le=le) for le in buckets} == buckets
+    assert read.value("tailrace_write_seconds_count") == 4
+    assert read.value("tailrace_write_seconds_sum") == pytest.approx(99.0088)
+    assert read.value("tailrace_write_documents_bucket", le="100.0") == 3
+    assert read.value("tailrace_write_documents_sum") == 5201
+
+
+def test_what_is_not_known_is_not_there() -> None:
+    """No lag before the first entry with an event time, no missing blocks where lines have no block: 0 would lie."""
+    read = scrape(moment_of(SourceMoment("a", "db.a", SourceStats(stream="node_trades"))))
+    names = {name for name, _labels in read.series}
+    absent = {"tailrace_entry_lag_seconds", "tailrace_newest_entry_timestamp_seconds", "tailrace_missing_blocks"}
+    assert not names & absent
+
+
+def test_the_servers_and_the_workers() -> None:
+    """Members by kind, all kinds; whether one takes writes; retries by class; spans in flight, allowed, at most."""
+    secondary = Member("b:1", "secondary", 0.001, "")
+    moment = replace(
+        moment_of(),
+        members=(Member("a:1", "primary", 0.001, ""), secondary),
+        workers=Workers(busy=1, allowed=2, limit=16, size=3, size_limit=4),
+        retries={"timeout": 2, "network": 0},
+        last_reload=Reload(at=1.0, outcome=ReloadOutcome.REFUSED, problems=("no",)),
+        reloads={"refused": 1},
+        codec="native",
+    )
+    read = scrape(moment)
+    assert read.value("tailrace_server_members", kind="secondary") == 1
+    assert {dict(labels)["kind"] for name, labels in read.series if name == "tailrace_server_members"} == set(KINDS)
+    assert read.value("tailrace_server_primary") == 1
+    assert scrape(replace(moment, members=(secondary,))).value("tailrace_server_primary") == 0
+    workers = [read.value(f"tailrace_workers_{name}") for name in ("busy", "allowed", "limit")]
+    assert (workers, read.value("tailrace_in_flight_limit_bytes")) == ([1, 2, 16], 4)
+    assert (read.value("tailrace_retries_total", **{"class": "timeout"}), read.value("tailrace_last_reload_ok")) == (
+        2,
+        0,
+    )
+    assert read.value("tailrace_reloads_total", outcome="refused") == 1
+    assert read.value("tailrace_reloads_total", outcome="changed") == 0
+    assert read.value("tailrace_build_info", codec="native") == 1

@@ -10,14 +10,26 @@ import bson
 import pytest
 from bson import ObjectId
 from tests.support.codecs import both, equal, left, needs_native
-from tests.unit.test_codec import BARE, ENA, FILL, FILLS, LINES, PREFIX, expected_trade, identified, shown, wrapped
+from tests.unit.test_codec import (
+    BARE,
+    BLOCK,
+    ENA,
+    FILL,
+    FILLS,
+    LINES,
+    PREFIX,
+    expected_trade,
+    identified,
+    shown,
+    wrapped,
+)
 
 from tailrace.checksum import checksum
 from tailrace.config.native import native_module
 from tailrace.identity import PLACE_LIMIT
 from tailrace.ingest.codec.codec import MAX_DOCUMENT
 from tailrace.ingest.codec.native import NativeCodec
-from tailrace.model import Framing, Identity, Numbers
+from tailrace.model import Blocks, Framing, Identity, Numbers
 from tailrace.packed import Packed
 from tailrace.streams import FAMILIES, schema_of
 from tailrace.streams.schema import BLOCK_FIELDS, EVENTS, WRAPPER, Kind
@@ -37,12 +49,12 @@ def native(subject: Any = TRADES, **options: Any) -> NativeCodec:
 def test_a_trade_by_hand() -> None:
     """The bytes of the crate alone, against an independent reading; and the form of what it gives."""
     data = ENA + b"\n" + ENA
-    documents, ends, places, unsure, lines, total = native()._encoder.encode(data, PREFIX, 5)
+    documents, ends, places, unsure, lines, total, stretches = native()._encoder.encode(data, PREFIX, 5)
     packed = Packed(documents, memoryview(ends).cast("I"))
     for document, offset in zip(packed, (5, 6 + len(ENA)), strict=True):
         assert shown(document) == identified(offset, 0, expected_trade(json.loads(ENA)))
         assert document[:9] == len(document).to_bytes(4, "little") + b"\x07_id\0"
-    assert (places, unsure, lines, total) == (None, [], 2, checksum(packed))
+    assert (places, unsure, lines, total, stretches) == (None, [], 2, checksum(packed), [])
 
 
 def test_a_content_id_by_hand() -> None:
@@ -141,6 +153,20 @@ def test_lines_end_at_newlines_and_nowhere_else(data: bytes) -> None:
     equal(TRADES, data)
     equal(UNTYPED, data + b'{"a":1}')
     equal(BLOCKS, data)
+
+
+def test_block_numbers_by_hand() -> None:
+    """What the crate alone says of the lines between those that it leaves, and where the reference's come in."""
+
+    def line(number: int, *entries: bytes) -> bytes:
+        return wrapped(*entries, block=BLOCK.replace(b"985148182", b"%d" % number))
+
+    data = b"\n".join([line(5, ENA), line(9), line(12, b"5"), line(10, b"5"), line(3, ENA), b"{", line(14, ENA)])
+    *_, stretches = native(BLOCKS)._encoder.encode(data, PREFIX, 0)
+    assert stretches == [(0, 5, 9, [(6, 8)]), (1, 3, 3, []), (2, 14, 14, [])]
+    made = equal(BLOCKS, data)
+    assert made.blocks == Blocks(5, 14, ((6, 8), (10, 11), (13, 13)))
+    assert made.blocks.missing == 6
 
 
 def test_a_panic_does_not_leave_the_crate(capfd: pytest.CaptureFixture[str]) -> None:

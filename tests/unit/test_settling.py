@@ -13,7 +13,7 @@ from pymongo.errors import AutoReconnect, ExecutionTimeout, NetworkTimeout
 from tailrace.ingest.mongo import settling
 from tailrace.ingest.mongo.proof import Proof
 from tailrace.ingest.mongo.settling import BATCH_BYTES, BATCH_DOCUMENTS, DOCUMENT_LIMIT, Documents, Refusal, Settlement
-from tailrace.model import Reason
+from tailrace.model import DuplicateCause, Reason
 
 
 def documents(count: int, size: int = 1) -> Documents:
@@ -94,16 +94,16 @@ def test_what_is_proven_by_reading_rests_on_it_until_a_write_is_acknowledged() -
     """A fence is needed for as long as no journaled write came after the read."""
     it = settlement()
     assert (it.duplicates, it.inserted, it.rests_on_read) == (0, 0, False)
-    it._proven(Proof(equal={b"a", b"b"}, different={b"c": "px"}))
+    it._proven(Proof(equal={b"a", b"b"}, different={b"c": "px"}), DuplicateCause.REPLAY)
     assert (it.duplicates, it.inserted, it.rests_on_read) == (2, 0, True)
     assert it.refused == {b"c": Refusal(Reason.ID_CONFLICT, "the stored document with this _id has another px")}
-    it._proven(Proof(absent={b"d": b""}))
+    it._proven(Proof(absent={b"d": b""}), DuplicateCause.REPLAY)
     assert (it.duplicates, it.rests_on_read) == (2, True)
     it._acknowledged(0)
     assert (it.inserted, it.rests_on_read) == (0, True), "a command that inserted nothing wrote no journal"
     it._acknowledged(3)
     assert (it.inserted, it.rests_on_read) == (3, False)
-    it._proven(Proof(different={b"e": "sz"}))
+    it._proven(Proof(different={b"e": "sz"}), DuplicateCause.REPLAY)
     assert (it.duplicates, it.rests_on_read) == (2, False)
 
 

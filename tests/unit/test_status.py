@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
+from itertools import pairwise
 
 import pytest
 from tests.support.monitored import World
 
 from tailrace.errors import Verdict
+from tailrace.ingest.lives.census import FileState, Hour
+from tailrace.ingest.mongo.topology import Member
 from tailrace.model import Outcome, Reason
-from tailrace.ops.status import BEAT, HANG, document
+from tailrace.ops.documents import document
+from tailrace.ops.history import STEP
+from tailrace.ops.status import BEAT, HANG, Reload, ReloadOutcome
 
 
 @pytest.fixture
@@ -107,19 +114,110 @@ def test_the_document(running: World) -> None:
     """What `/status` says of a source, with its format; all of it JSON."""
     stats = running.stats["tokyo -> db.trades"]
     stats.read(12, 120)
-    stats.settled(10, 100, 10, Outcome(lines=10, inserted=7, duplicates=2, rejects={Reason.JSON: 1}))
+    stats.settled(10, 100, 10, Outcome(lines=10, inserted=7, duplicates=2, lost_reply=1, rejects={Reason.JSON: 1}))
     stats.file, stats.live = "/data/20250310/9", True
     running.monitor.beat()
     running.clock.now += BEAT
     shown = json.loads(json.dumps(document(running.monitor.moment(), running.monitor.readiness())))
     assert (shown["format"], shown["ready"], shown["why"]) == (1, True, [])
     assert (shown["uptime_s"], shown["figures_age_s"]) == (BEAT, BEAT)
-    assert shown["server"] == {"ok": True, "trouble_s": 0.0, "verdict": None, "sentence": "", "retries": 0}
+    server = {"ok": True, "trouble_s": 0.0, "verdict": None, "sentence": "", "retries": 0}
+    assert shown["server"].items() >= server.items()
+    assert shown["workers"] == {
+        "busy": 1,
+        "allowed": 2,
+        "limit": 16,
+        "in_flight_bytes": 100,
+        "in_flight_limit_bytes": 1000,
+    }
+    assert shown["reload"] == {"count": 0, "last": None}
     (source,) = shown["sources"]
     assert (source["source"], source["collection"]) == ("tokyo", "db.trades")
     assert (source["file"], source["live"], source["unaccounted"]) == ("/data/20250310/9", True, 0)
     assert source["lines"] == {"read": 12, "settled": 10, "in_flight": 2}
     assert source["bytes"] == {"read": 120, "settled": 100, "in_flight": 20, "lost": 0}
-    rejects = source["entries"].pop("rejects")
+    assert source["hours"] is None, "nobody asked the event loop"
+    rejects, causes = source["entries"].pop("rejects"), source["entries"].pop("duplicate_causes")
+    assert causes == {"replay": 1, "lost_reply": 1, "repeated": 0}
     assert source["entries"] == {"settled": 10, "inserted": 7, "duplicates": 2, "rejected": 1}
     assert rejects == {reason.value: int(reason is Reason.JSON) for reason in Reason}
+
+
+def test_servers_retries_and_reloads(running: World) -> None:
+    """The members as the driver saw them, what was retried by class, and what the last reload came to."""
+    running.servers = (
+        Member("a:1", "primary", 0.0004, ""),
+        Member("b:1", "unknown", None, "refused mongodb://me:pw@b"),
+    )
+    running.health.retries["no_primary"] = 3
+    running.monitor.beat()
+    running.monitor.reloaded(Reload(at=5.0, outcome=ReloadOutcome.REFUSED, problems=("mongodb://me:pw@b is wrong",)))
+    shown = document(running.monitor.moment(), [])
+    first, second = shown["server"]["members"]
+    assert first == {"address": "a:1", "kind": "primary", "rtt_ms": 0.4, "error": ""}
+    assert (second["kind"], second["rtt_ms"]) == ("unknown", None)
+    assert shown["server"]["retries_by_class"]["no_primary"] == 3
+    assert (shown["reload"]["count"], shown["reload"]["last"]["outcome"]) == (1, "refused")
+    assert "pw" not in json.dumps(shown)
+
+
+async def test_hours_are_asked_of_the_event_loop(world: World) -> None:
+    """By another thread; one that gets no answer in time says that it has none, and does not wait for ever."""
+    world.files["tokyo -> db.trades"] = [Hour(hour=3600, path="/data/1", state=FileState.LIVE, size=5, settled=3)]
+    assert await asyncio.to_thread(world.monitor.hours) is None, "no loop yet"
+    beats = asyncio.create_task(world.monitor.beats())
+    await asyncio.sleep(0)
+    hours = await asyncio.to_thread(world.monitor.hours)
+    assert hours == world.files
+    shown = document(world.monitor.moment(), [], hours=hours)
+    assert shown["sources"][0]["hours"][0] == {
+        "hour": 3600,
+        "path": "/data/1",
+        "state": "live",
+        "size": 5,
+        "compressed": False,
+        "settled": 3,
+        "lines": None,
+        "rejected": None,
+    }
+    asking = asyncio.get_running_loop().run_in_executor(None, world.monitor.hours)
+    time.sleep(1.3)  # noqa: ASYNC251  a loop that hangs
+    assert await asking is None
+    beats.cancel()
+
+
+def test_an_hour_of_history(world: World) -> None:
+    """A sample every STEP seconds, at most an hour of them; a source that is removed is forgotten, another begins."""
+    stats = world.stats["tokyo -> db.trades"]
+    for _ in range(2000):
+        stats.entries_settled += 10
+        world.clock.now += STEP / 2
+        world.monitor.beat()
+    (series,) = world.monitor.history.document(0.0)["sources"].values()
+    assert {len(values) for values in series.values()} == {720}
+    assert [after - before for before, after in pairwise(series["entries"])] == [20] * 719
+    assert series["write_ms"] == [None] * 720
+    stats.wrote(0.004, 100)
+    stats.wrote(0.002, 100)
+    world.clock.now += STEP
+    world.monitor.beat()
+    (series,) = world.monitor.history.document(0.0)["sources"].values()
+    assert series["write_ms"][-1] == 3.0
+    world.stats["other -> db.x"] = world.stats.pop("tokyo -> db.trades")
+    world.clock.now += STEP
+    world.monitor.beat()
+    assert list(world.monitor.history.document(0.0)["sources"]) == ["other -> db.x"]
+
+
+def test_percentiles_of_the_last_minute(world: World) -> None:
+    """What was slow an hour ago is not shown as what is slow now."""
+    stats = world.stats["tokyo -> db.trades"]
+    stats.wrote(20.0, 1)
+    for _ in range(20):
+        world.clock.now += STEP
+        stats.wrote(0.002, 1)
+        world.monitor.beat()
+    (source,) = document(world.monitor.moment(), [], history=world.monitor.history)["sources"]
+    assert source["writes"]["count"] == 21
+    assert 1 <= source["writes"]["p50_ms"] <= 2.5
+    assert source["writes"]["p99_ms"] <= 2.5

@@ -99,7 +99,8 @@ async def test_a_native_codec_that_fails_is_an_error_in_the_log(tmp_path: Path) 
     budget, log = Budget(Limits(spans=1, size=1)), structlog.get_logger()
     storing = Storing(Failing(), nowhere, budget, SourceStats(), log, in_thread=here)
     with capture_logs() as logs:
-        for _ in range(2):
+        for now in (100.0, 160.0):
+            storing._clock = lambda now=now: now  # type: ignore[misc]  # the default binds it
             piece = tailer.next_chunk(2, 100)
             assert piece is not None
             follower.begin(piece)

@@ -279,7 +279,7 @@ def test_without_inotify_one_warning_says_that_nothing_is_lost(
         watched(scenario, WatchMode.AUTO)
     assert [(entry["event"], entry["log_level"]) for entry in logs] == [("watch_unavailable", "warning")]
     assert setting in logs[0]["why"]
-    assert "nothing is lost" in logs[0]["consequence"]
+    assert "nothing is lost" in logs[0]["meaning"]
 
 
 def test_polling_only_waits(hourly: Path) -> None:

@@ -96,3 +96,29 @@ def test_each_source_has_a_worker_of_its_own() -> None:
     assert Budget(Limits(spans=32, size=100), sources=5).workers == 5
     assert Budget(Limits(spans=3, size=100), sources=5).workers == 3
     assert Budget(Limits(spans=1, size=100)).workers == 1
+
+
+def test_other_limits_hold_at_once() -> None:
+    """Less: nothing is admitted until what is in flight is below it. More: who waits for room goes on."""
+
+    async def scenario() -> None:
+        budget = Budget(Limits(spans=8, size=1000))
+        budget.take(400)
+        budget.take(400)
+        budget.change(Limits(spans=1, size=500), sources=1)
+        assert (budget.workers, budget.admits(10)) == (1, False)
+        budget.give_back(400)
+        assert not budget.admits(10)
+        waiting = asyncio.ensure_future(budget.room(500))
+        await asyncio.sleep(0)
+        budget.change(Limits(spans=8, size=1000), sources=1)
+        await asyncio.wait_for(waiting, 1)
+
+    asyncio.run(scenario())
+
+
+def test_more_sources_have_more_workers() -> None:
+    """Each has one of its own, as at the start."""
+    budget = Budget(Limits(spans=8, size=1000))
+    budget.change(Limits(spans=8, size=1000), sources=5)
+    assert budget.workers == 5

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import structlog
 
@@ -27,7 +28,7 @@ def settle_settings(flags: Mapping[str, str], config: str | None, *, require: fr
     loaded = load(flags, os.environ, config, require=require)
     logs.configure(loaded.settings.log_format.value, loaded.settings.log_level.value)
     for warning in loaded.warnings:
-        log.warning("configuration", note=warning)
+        log.warning("configuration", note=warning, meaning="it works as set; note says what is given up")
     return loaded
 
 
@@ -50,6 +51,24 @@ def interruptible(work: Coroutine[Any, Any, T]) -> T:
         return box[0]
 
     return asyncio.run(until_told())
+
+
+def reload_on_hangup(reload: Callable[[], None], stop: Callable[[], None]) -> None:
+    """SIGHUP calls `reload`, or `stop` where our terminal is gone: then nobody is there who wanted a reload."""
+    terminal = sys.stderr if sys.stderr.isatty() else None
+
+    def received() -> None:
+        (stop if terminal is not None and _gone(terminal) else reload)()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, received)
+
+
+def _gone(terminal: TextIO) -> bool:
+    try:
+        os.tcgetpgrp(terminal.fileno())
+    except (OSError, ValueError) as error:
+        return getattr(error, "errno", errno.EIO) == errno.EIO
+    return False
 
 
 def stop_on_signals(stop: asyncio.Event, stopping: Callable[[str], None]) -> None:

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import structlog
 import typer
 
 from tailrace import __version__
-from tailrace.commands.common import settle_settings, stop_on_signals
-from tailrace.config import Loaded, Settings, effective
+from tailrace.commands.common import reload_on_hangup, settle_settings, stop_on_signals
+from tailrace.commands.reloading import Reloader
+from tailrace.config import Loaded, Settings, effective, load
 from tailrace.config.flags import ConfigOption, with_settings
 from tailrace.errors import TailraceError
 from tailrace.ingest.codec.choosing import codec_words
+from tailrace.ingest.ending import beside_it
 from tailrace.ingest.files.names import locate
 from tailrace.ingest.instance import Instance
-from tailrace.ops import logs, memory
+from tailrace.ops import logs, memory, notes
 from tailrace.ops.http import serving
 from tailrace.ops.status import Monitor
+from tailrace.ops.systemd import Notifier, notifying
 
 log = structlog.get_logger("tailrace")
 
@@ -29,37 +36,63 @@ def run(
     config: ConfigOption = None,
     once: Annotated[bool, typer.Option("--once", help="Catch up with what is there, then exit.")] = False,
 ) -> None:
-    """Follow the node's files and put every entry into MongoDB, until told to stop (SIGTERM, Ctrl-C)."""
+    """Follow the node's files and put every entry into MongoDB, until told to stop (SIGTERM, Ctrl-C).
+
+    SIGHUP, or `tailrace reload`, has it read its configuration again."""
+    if not once:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     loaded = settle_settings(flags, config)
     memory.keep_buffers()
-    asyncio.run(_run(loaded, once=once))
+    asyncio.run(_run(loaded, lambda: load(flags, os.environ, config), once=once))
 
 
-async def _run(loaded: Loaded, *, once: bool) -> None:
+async def _run(loaded: Loaded, read: Callable[[], Loaded], *, once: bool) -> None:
     log.info("starting", version=__version__, **codec_words(loaded.settings.codec), **_shown(loaded))
     instance = Instance(loaded.settings, once=once)
     stop = asyncio.Event()
-    grace = loaded.settings.shutdown_grace
-    stop_on_signals(
-        stop,
-        lambda name: log.info(
+    notifier = Notifier.take(os.environ)
+
+    def stopping(name: str) -> None:
+        grace = instance.settings.shutdown_grace
+        log.info(
             "stopping",
             signal=name,
             meaning=f"what is in flight is stored first, for at most {grace:g} s; again: at once",
-        ),
-    )
-    monitor = Monitor(instance, lambda: _waiting(loaded.settings))
+        )
+        notifier.stopping(grace)
 
-    def ready() -> None:
-        memory.settle()
-        monitor.started()
+    def hung_up() -> None:
+        stop.set()
+        stopping("SIGHUP")
 
+    stop_on_signals(stop, stopping)
+    codec = codec_words(loaded.settings.codec)["codec"]
+    monitor = Monitor(instance, lambda: _waiting(instance.settings), codec=codec)
+    reloader = Reloader(instance, monitor, notifier, read)
+    if not once:
+        reload_on_hangup(reloader.request, hung_up)
+    note = loaded.settings.state_dir / notes.INSTANCE
     try:
-        async with serving(None if once else loaded.settings.http, monitor):
+        async with (
+            serving(None if once else loaded.settings.http, monitor) as address,
+            notifying(notifier, monitor),
+            beside_it(reloader.run()),
+        ):
+
+            def ready() -> None:
+                memory.settle()
+                monitor.started()
+                notes.write(note, {"pid": os.getpid(), "http": address and str(address), "started": time.time()})
+                notifier.ready()
+                reloader.started()
+
             await instance.run(stop, ready)
     except TailraceError:
         _say_stopped(instance, unless_idle=True)
         raise
+    finally:
+        if notes.read(note).get("pid") == os.getpid():
+            notes.remove(note)
     _say_stopped(instance)
 
 

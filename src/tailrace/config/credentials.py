@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from tailrace.config import uri
@@ -16,7 +17,9 @@ _OTHERS = 0o007
 _GROUP_AND_OTHERS = 0o077
 
 
-def connection_string(layer: Layer, config: Path | None, problems: list[str], warnings: list[str]) -> Value | None:
+def connection_string(
+    layer: Layer, config: Path | None, problems: list[str], warnings: list[str], environ: Mapping[str, str]
+) -> Value | None:
     """`mongodb_uri`, or what `mongodb_uri_file` (an absolute path by now) holds; None when neither is set or usable."""
     direct, file = layer.get("mongodb_uri"), layer.get("mongodb_uri_file")
     if direct is not None and file is not None:
@@ -30,7 +33,8 @@ def connection_string(layer: Layer, config: Path | None, problems: list[str], wa
             path = FilePath().parse(file.given)
         except ValueError:
             return None  # validation says so
-        return _from_file(file, path, problems, warnings)
+        kept = environ.get("CREDENTIALS_DIRECTORY")  # systemd sees to who reads it, by access lists that no mode shows
+        return _from_file(file, path, problems, warnings, guarded=bool(kept) and path.is_relative_to(str(kept)))
     if direct is not None and isinstance(direct.given, str) and uri.has_secret(direct.given):
         if direct.where == "--mongodb-uri":
             warnings.append(
@@ -42,7 +46,7 @@ def connection_string(layer: Layer, config: Path | None, problems: list[str], wa
     return direct
 
 
-def _from_file(named: Value, path: Path, problems: list[str], warnings: list[str]) -> Value | None:
+def _from_file(named: Value, path: Path, problems: list[str], warnings: list[str], *, guarded: bool) -> Value | None:
     shown = HIDDEN if ":/" in str(path) else f'"{path}"'  # a connection string under the wrong key
     about = f"mongodb_uri_file = {shown} (from {named.where})"
     try:
@@ -54,7 +58,7 @@ def _from_file(named: Value, path: Path, problems: list[str], warnings: list[str
         problems.append(f"{about} is not a text file.")
     else:
         if text and len(text) <= _FILE_LIMIT:
-            if _mode(path) & _GROUP_AND_OTHERS:
+            if _mode(path) & _GROUP_AND_OTHERS and not guarded:
                 warnings.append(f"{about} can be read by others than its owner: chmod 600 it.")
             return Value(text, f"the file {path}, named by {named.where}", named.base)
         problems.append(f"{about} is {'too long for a connection string' if text else 'empty'}.")

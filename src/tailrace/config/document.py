@@ -48,6 +48,9 @@ not set.
 - Durations have units: `ms`, `s`, `m`, `h`, `d`, as in `500ms`, `5m`, `1h30m`. Sizes too: `B`, `kB`, `MB`, `GB`, `TB`
   (1000) and `KiB`, `MiB`, `GiB`, `TiB` (1024). A bare number is an error; `0` needs no unit.
 - A relative path in the file starts from the file's directory, elsewhere from the working directory. `~/` is `$HOME`.
+- The column *reload* says what SIGHUP or `tailrace reload` does with a changed value: takes it over (live), or names it
+  and leaves it as it was until a restart. Sources are added and removed live. The file is read again; variables and
+  flags stay those of the start. A configuration that is not valid as a whole changes nothing.
 - `mongodb_uri` is a secret: no log, error or listing shows its user, its password or any option that may hold one. In a
   flag, every user of the machine can read it in the list of processes (there is a warning): use the variable or a file.
 
@@ -77,10 +80,14 @@ In the file above the first `[[sources]]`.
 {names}
 
 `--config PATH` (`TAILRACE_CONFIG`) names the file. Other variables that are looked at: `STATE_DIRECTORY` (set by
-systemd), `XDG_STATE_HOME` and `HOME` for `state_dir`, `HOME` for `~`. Variables that begin with `TAILRACE_TEST_` belong
-to the tests (`TAILRACE_TEST_MONGOD`: the mongod they start), and those that Kubernetes makes for a service called
-tailrace (`TAILRACE_PORT`, `TAILRACE_SERVICE_HOST`, ...) are ignored.
+systemd), `XDG_STATE_HOME` and `HOME` for `state_dir`, `HOME` for `~`, `CREDENTIALS_DIRECTORY` (set by systemd: nobody is
+warned about who may read a credential there). Variables that begin with `TAILRACE_TEST_` belong to the tests
+(`TAILRACE_TEST_MONGOD`: the mongod they start), and those that Kubernetes makes for a service called tailrace
+(`TAILRACE_PORT`, `TAILRACE_SERVICE_HOST`, ...) are ignored.
 """
+
+
+_RELOADED = {True: "live", False: "restart"}
 
 
 def page() -> str:
@@ -94,8 +101,8 @@ def page() -> str:
 
 
 def _settings(keys: Iterable[Key]) -> str:
-    rows = [(f"`{key.name}`", key.rule.allowed, _default(key), key.help) for key in keys]
-    return _table(("key", "value", "default", "what it does"), rows)
+    rows = [(f"`{key.name}`", key.rule.allowed, _default(key), _RELOADED[key.live], key.help) for key in keys]
+    return _table(("key", "value", "default", "reload", "what it does"), rows)
 
 
 def _default(key: Key) -> str:

@@ -101,7 +101,7 @@ def _process_wide(merged: Merged, report: _Report, why_not_native: Callable[[], 
             )
         else:
             layer["state_dir"] = Value(default[0], default[1], merged.base)
-    uri = credentials.connection_string(layer, merged.file, report.problems, report.warnings)
+    uri = credentials.connection_string(layer, merged.file, report.problems, report.warnings, report.environ)
     if uri is not None:
         layer["mongodb_uri"] = uri
     elif "mongodb_uri" in report.require and not layer.keys() & {"mongodb_uri", "mongodb_uri_file"}:

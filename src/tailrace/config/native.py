@@ -9,7 +9,7 @@ import importlib
 from functools import cache
 from typing import Any
 
-INTERFACE = 2
+INTERFACE = 3
 """What tailrace and the crate say to each other; `tailrace_native.INTERFACE` must be the same."""
 
 

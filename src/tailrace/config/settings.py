@@ -130,6 +130,14 @@ class Settings(Frozen):
         return self.mongodb_uri is not None and self.mongodb_uri.get_secret_value() == uri.EMBEDDED
 
 
+LIVE = frozenset((
+    "poll_interval", "seal_after", "max_line_bytes", "max_in_flight_bytes", "max_workers", "write_timeout",
+    "retry_max_delay", "shutdown_grace", "log_format", "log_level",
+))  # fmt: skip
+"""What a reload changes in a process that runs, besides adding and removing sources. Of a source itself nothing can
+change: its name, its files and its collection are what its stored offsets mean."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
     """What flags and documentation need to know of one setting. `default` is in words or as a file would write it."""
@@ -140,6 +148,11 @@ class Key:
     default: str
     fixed_default: bool
     per_source: bool
+
+    @property
+    def live(self) -> bool:
+        """Whether a reload changes it in a process that runs."""
+        return self.name in LIVE
 
     @property
     def flag(self) -> str:

@@ -8,10 +8,13 @@ ledger's last word is where reading resumes, and what was stored since is compar
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import structlog
 
+from tailrace.ingest.lasting import Lasting
 from tailrace.ingest.lives.choice import Known, merge
 from tailrace.ingest.lives.follower import Follower
 from tailrace.ingest.mongo.ledger import Ledger, LedgerLife, Progress, StoredSettings
@@ -53,7 +56,10 @@ class BookKeeper:
         self._writer = writer
         self._unsaved: dict[bytes, Checkpoint] = {}
         self._unreported: dict[bytes, Progress] = {}
-        self._failing = False
+        self._clock: Callable[[], float] = time.monotonic
+        self._not_saved = Lasting()
+        self._saved: dict[bytes, int] = {}
+        self._unsaved_since = 0.0
         self.lives: dict[bytes, Life] = {}
 
     async def open(self) -> tuple[list[Known], list[Checkpoint], bool]:
@@ -65,6 +71,7 @@ class BookKeeper:
         first = await self.ledger.first_start(options.start_at)
         await self._bind_rejects()
         rows = self._store.load(options.source, options.namespace)
+        self._saved = {row.prefix: row.offset for row in rows}
         known = await self.known(rows)
         # A row is saved, and a life known, only after the life is in the ledger: what it lacks now, it has lost.
         remembered = {row.prefix: _of_row(row, options.settings.family).life for row in rows}
@@ -79,7 +86,9 @@ class BookKeeper:
                 source=options.source,
                 collection=options.namespace,
                 files=len(lost),
-                meaning="the ledger lacked files that were read before: they are entered again, as they were",
+                meaning="nothing is lost: the ledger lacked files that were read before; they are entered again, and "
+                "what they hold is compared with what is stored",
+                todo="find out who deleted from this collection's .files; tailrace verify proves what is stored",
             )
         if first and (remembered or options.begun):
             await self.ledger.started()
@@ -110,6 +119,7 @@ class BookKeeper:
                 source=options.source,
                 collection=f"{options.namespace}.rejects",
                 meaning="files that had rejects are read again: what the files still hold is kept aside again",
+                todo="find out who dropped it; the rejects of files that are gone from disk are lost",
             )
         await self.ledger.bind_rejects(options.rejects_uuid, again=again)
 
@@ -138,8 +148,10 @@ class BookKeeper:
             return None  # content ids do not follow the file
         return await self._writer.highest_id(life)
 
-    def note(self, rows: list[tuple[Follower, Checkpoint]], others: list[Checkpoint]) -> None:
-        """New rows, to be saved and reported."""
+    def note(self, rows: list[tuple[Follower, Checkpoint]], others: list[Checkpoint], now: float) -> None:
+        """New rows, to be saved and reported. `now`: monotonic seconds."""
+        if not self._unsaved:
+            self._unsaved_since = now
         for row in [*others, *(row for _follower, row in rows)]:
             self._unsaved[row.prefix] = row
         for follower, row in rows:
@@ -152,14 +164,27 @@ class BookKeeper:
         try:
             self._store.save(self.options.source, self.options.namespace, list(self._unsaved.values()))
         except StateWriteFailed as error:
-            if not self._failing:
-                log.warning("checkpoints_not_saved", why=str(error), meaning="a restart would read a little again")
-            self._failing = True
+            if self._not_saved.met(self._clock()):
+                log.warning(
+                    "checkpoints_not_saved",
+                    source=self.options.source,
+                    why=str(error),
+                    for_s=self._not_saved.for_s(self._clock()),
+                    meaning="nothing is lost: storing goes on; a restart would read again what was stored since, and "
+                    "find it equal",
+                    todo="make room on the disk of the state directory, or give this user the right to write there",
+                )
             return
+        self._saved.update((row.prefix, row.offset) for row in self._unsaved.values())
         self._unsaved.clear()
-        if self._failing:
-            log.info("checkpoints_saved_again")
-        self._failing = False
+        if (after := self._not_saved.over(self._clock())) is not None:
+            log.info("checkpoints_saved_again", source=self.options.source, after_s=after)
+
+    def unsaved(self, now: float) -> tuple[float, int]:
+        """(seconds, bytes): how long noted rows have waited to be saved, and how much they are ahead of what is."""
+        rows = self._unsaved.values()
+        size = sum(row.offset - self._saved.get(row.prefix, row.start) for row in rows)
+        return (now - self._unsaved_since if rows else 0.0), max(0, size)
 
     async def report(self) -> None:
         """Record the noted progress in the ledger, with majority."""

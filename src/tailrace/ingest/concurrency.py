@@ -15,7 +15,7 @@ time by a cut to a quarter: a queue that stands since a server came nearer looks
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +96,11 @@ class Concurrency:
     def allowed(self) -> int:
         """Spans that may be in flight now."""
         return self._allowed
+
+    def bound(self, least: int, most: int) -> None:
+        """Other bounds from now on; what was learnt stays. Raises ValueError unless 1 <= least <= most."""
+        self._options = replace(self._options, least=least, most=most)
+        self._set(self._allowed)
 
     def settled(self, now: float, *, seconds: float, size: int, in_flight: int) -> None:
         """A span of `size` bytes was acknowledged `seconds` after it was put in flight; `in_flight`: itself included.

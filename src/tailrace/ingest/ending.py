@@ -8,7 +8,8 @@ that very moment (python/cpython#81839, mended in 3.12), and the driver sends ev
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 _AGAIN = 0.2  # seconds that a task has for what it does on its way out, before it is told again
@@ -59,6 +60,16 @@ async def beside(watch: asyncio.Future[Any], work: Coroutine[Any, Any, T]) -> T:
         if not task.done():
             watch.result()
         return await task
+    finally:
+        await end([task])
+
+
+@asynccontextmanager
+async def beside_it(work: Coroutine[Any, Any, Any]) -> AsyncIterator[None]:
+    """`work` goes on beside the body, and has ended when that has. What it fails with by itself is not looked at."""
+    task = asyncio.ensure_future(work)
+    try:
+        yield
     finally:
         await end([task])
 

@@ -41,7 +41,7 @@ class Feeder:
 
     `work`: set by whoever changes something that may be read. `moved`: set when a span is put in flight or has settled.
     `caught_up`: set when there was nothing to read and nothing in flight. `failure`: its exception is the first that a
-    span ended with; nothing else ends it.
+    span ended with; nothing else ends it. `max_line_bytes` and the budget's limits may change at any time.
     """
 
     def __init__(
@@ -55,21 +55,23 @@ class Feeder:
         *,
         max_line_bytes: int,
         once: bool = False,
+        event_time: str | None = None,
     ) -> None:
-        """`log`: bound to the source. `once`: what is caught up with is all there will be."""
+        """`log`: bound to the source. `once`: what is caught up with is all there will be. `event_time`: the field of a
+        document that says when its event was."""
         self._roster = roster
         self._codec = codec
         self._budget = budget
         self._stats = stats
-        self._max_line_bytes = max_line_bytes
-        limits = budget.limits
-        self._chunk = max(storing.SMALL, min(CHUNK, limits.size // limits.spans))  # so that all workers fit the budget
+        self.max_line_bytes = max_line_bytes
         self._clock: Callable[[], float] = time.monotonic
         self._spans: set[asyncio.Task[None]] = set()
         self._threads = ThreadPoolExecutor(encoders(), thread_name_prefix="tailrace")
         self._log = log
         self._once = once
-        self._storing = storing.Storing(codec, writer, budget, stats, log, in_thread=self._in_thread)
+        self._storing = storing.Storing(
+            codec, writer, budget, stats, log, in_thread=self._in_thread, event_time=event_time
+        )
         self.work = asyncio.Event()
         roster.wake = self.work.set
         self.moved = asyncio.Event()
@@ -102,6 +104,9 @@ class Feeder:
             async with asyncio.timeout(min(later) - now if later else None):
                 await self.work.wait()
 
+    def say_kept_aside(self, *, all_of_it: bool = False) -> None:
+        self._storing.say_kept_aside(all_of_it=all_of_it)
+
     def is_live(self) -> None:
         """All that was there at the start is settled; said once."""
         if self._stats.live:
@@ -113,14 +118,15 @@ class Feeder:
             self._log.info("live", meaning="everything that was there is stored; new lines are stored as they come")
 
     async def _read_span(self, follower: Follower) -> None:
-        await self._budget.room(self._chunk, lambda: not self._spans)
-        self._budget.take(self._chunk)
-        size = self._chunk
+        most = self._most()
+        await self._budget.room(most, lambda: not self._spans)
+        self._budget.take(most)
+        size = most
         try:
-            piece = await self._next_piece(follower)
+            piece = await self._next_piece(follower, most)
             if piece is not None:
                 self._budget.give_back(size)
-                size = piece.span.size if isinstance(piece, Chunk) else self._chunk  # a long line is never held whole
+                size = piece.span.size if isinstance(piece, Chunk) else most  # a long line is never held whole
                 self._budget.take(size)
         except FileRewritten:
             self._roster.rewritten(follower)
@@ -145,16 +151,21 @@ class Feeder:
         self._stats.file = follower.file.path
         self._start(self._storing.settle(follower, piece, lines), size)
 
-    async def _next_piece(self, follower: Follower) -> Chunk | LongLine | None:
+    def _most(self) -> int:
+        """Bytes that a span is read with: so many that all workers fit the budget."""
+        limits = self._budget.limits
+        return max(storing.SMALL, min(CHUNK, limits.size // limits.spans))
+
+    async def _next_piece(self, follower: Follower, most: int) -> Chunk | LongLine | None:
         # Before the read: a hint that comes meanwhile sets it again. HAZARD: a follower that is neither dirty nor being
         # read looks idle, and its file could be sealed, and closed, under the thread that reads it.
         follower.dirty, follower.reading = False, True
-        tailer, limit = follower.tailer, self._max_line_bytes
+        tailer, limit = follower.tailer, self.max_line_bytes
         try:
             if not follower.file.compression and tailer.backlog_bytes < storing.SMALL:
-                piece = tailer.next_chunk(self._chunk, limit)
+                piece = tailer.next_chunk(most, limit)
             else:
-                piece = await self._in_thread(lambda: tailer.next_chunk(self._chunk, limit))
+                piece = await self._in_thread(lambda: tailer.next_chunk(most, limit))
         finally:
             follower.reading = False
         if piece is not None:

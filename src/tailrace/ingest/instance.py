@@ -1,6 +1,7 @@
-"""One running tailrace: the settings' sources, wired to one state directory and one MongoDB.
+"""One running tailrace: the settings' sources, on one state directory and one MongoDB.
 
-    lock the state -> (embedded mongod) -> connect -> prepare each collection -> one pipeline per source -> close
+    lock the state -> (embedded mongod) -> connect -> prepare each source -> follow all -> close
+                                                          reload: other limits, sources added and removed
 
 Used by `run` and by the demo. Everything that is opened here is closed here, in the opposite order.
 """
@@ -11,69 +12,66 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import structlog
 
 from tailrace.config import Settings
-from tailrace.config.sources import SourceSettings
+from tailrace.config.reloading import changes, name_of
 from tailrace.embedded import EmbeddedMongod
-from tailrace.errors import CollectionsDropped, ServerRefusesUs
-from tailrace.ingest.books import BookKeeper
+from tailrace.errors import ConfigurationError
 from tailrace.ingest.ending import end, unless
-from tailrace.ingest.feeder import Feeder
-from tailrace.ingest.files.hints import WatchMode
-from tailrace.ingest.files.watch import watcher
-from tailrace.ingest.lives.entrance import Entrance, Name
-from tailrace.ingest.lives.roster import Roster, RosterOptions
-from tailrace.ingest.mongo.connection import Client
+from tailrace.ingest.following import Following, Shared
+from tailrace.ingest.lives.census import Hour
 from tailrace.ingest.mongo.health import ServerHealth
-from tailrace.ingest.mongo.ledger import Ledger
-from tailrace.ingest.mongo.retrying import Retrier, RetryOptions
-from tailrace.ingest.mongo.server import CollectionFacts, connect, handles, prepare
-from tailrace.ingest.mongo.writer import Writer, whole_line
-from tailrace.ingest.pipeline import Pipeline, Stages
-from tailrace.ingest.rests import Rests
+from tailrace.ingest.mongo.retrying import Retrier
+from tailrace.ingest.mongo.server import CollectionFacts, connect
+from tailrace.ingest.mongo.topology import Member, members_of
 from tailrace.ingest.state.checkpoints import CheckpointStore
 from tailrace.ingest.stats import SourceStats
-from tailrace.ingest.wiring import (
-    Former,
-    book_options,
-    entry_alone,
-    indexes_of,
-    make_codec,
-    max_open,
-    pipeline_options,
-    server_options,
-)
-from tailrace.ingest.workers import Budget, Limits
-from tailrace.streams import schema_of
-
-_LOOK_AGAIN = 2.0  # seconds between attempts to begin anew while MongoDB does not let us
+from tailrace.ingest.wiring import limits, retry_options, server_options
+from tailrace.ingest.workers import Budget
 
 log = structlog.get_logger("tailrace")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shared:
-    """What all sources of a process use together."""
+class Workers:
+    """Spans in flight now, allowed now, and at most; bytes in flight now, and at most."""
 
-    client: Client
-    uri: str
-    retrier: Retrier
-    store: CheckpointStore
-    budget: Budget
+    busy: int = 0
+    allowed: int = 0
+    limit: int = 0
+    size: int = 0
+    size_limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """What a reload came to, in sentences. `refused`: nothing has changed, and `problems` say why. `problems` of one
+    that was not refused: sources that were to be added and did not start."""
+
+    changed: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    refused: bool = False
 
 
 @dataclass(slots=True)
 class Instance:
-    """`stats`, `health` are filled while it runs, for views. Used once."""
+    """`stats`, `health`, `facts` are filled while it runs, for views; all is used from one event loop. Used once."""
 
     settings: Settings
     once: bool = False
     stats: dict[str, SourceStats] = field(default_factory=dict)
     health: ServerHealth = field(init=False)
     facts: dict[str, CollectionFacts] = field(default_factory=dict)
+    _shared: Shared | None = None
+    _followed: dict[str, Following] = field(default_factory=dict)
+    _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _moved: asyncio.Event = field(default_factory=asyncio.Event)
+    _stop: asyncio.Event | None = None
 
     def __post_init__(self) -> None:
         self.health = ServerHealth(in_flight_limit=self.settings.max_in_flight_bytes)
@@ -83,142 +81,182 @@ class Instance:
 
         Raises ConfigurationError at start-up, RuntimeFailure later; either way everything is closed first.
         """
-        settings = self.settings
         async with AsyncExitStack() as stack:
-            store = stack.enter_context(CheckpointStore.open(settings.state_dir))
-            for sentence in store.warnings:
-                log.warning("state_directory", note=sentence)
-            uri = settings.connection_string
-            if settings.embedded:
-                mongod = EmbeddedMongod(settings.state_dir)
-                stack.push_async_callback(mongod.stop)
-                uri = await mongod.start()
-            client = connect(server_options(settings, settings.sources[0], uri))
-            stack.push_async_callback(client.close)
-            retrier = Retrier(
-                self.health,
-                RetryOptions(timeout=settings.write_timeout, cap=settings.retry_max_delay),
-                starting=True,
-            )
-            budget = Budget(
-                Limits(spans=settings.max_workers, size=settings.max_in_flight_bytes), sources=len(settings.sources)
-            )
-            shared = Shared(client=client, uri=uri, retrier=retrier, store=store, budget=budget)
-            pipelines = await unless(stop, self._pipelines(shared))
-            if pipelines is None:
+            shared = await self._open(stack)
+            first = [Following(shared, source, once=self.once) for source in self.settings.sources]
+            if await unless(stop, self._prepare(first)) is None:
                 return
-            waiting = len(pipelines)
+            waiting = {name_of(each.source) for each in first}
 
-            def one_is_ready() -> None:
-                nonlocal waiting
-                waiting -= 1
-                if not waiting:
-                    retrier.starting = False
+            def is_ready(name: str) -> None:
+                waiting.discard(name)
+                if not waiting and shared.retrier.starting:
+                    shared.retrier.starting = False
+                    self._shared, self._stop = shared, stop
                     ready()
 
-            sources = zip(self.settings.sources, pipelines, strict=True)
-            await _all([self._follow(shared, *each, stop, one_is_ready) for each in sources], stop)
-
-    async def _pipelines(self, shared: Shared) -> list[Pipeline]:
-        return [await self._pipeline(shared, source, Former()) for source in self.settings.sources]
-
-    async def _follow(
-        self,
-        shared: Shared,
-        source: SourceSettings,
-        pipeline: Pipeline,
-        stop: asyncio.Event,
-        ready: Callable[[], None],
-    ) -> None:
-        """Run the pipeline; when a collection is dropped under it, begin anew with what is there then."""
-        while True:
             try:
-                await pipeline.run(stop, ready)
-            except CollectionsDropped as dropped:
-                log.error(
-                    "collection_dropped",
-                    source=source.source,
-                    collections=[f"{source.database}.{name}" for name in dropped.names],
-                    meaning="dropped, renamed or made anew while in use: it is made again where it is absent, and what "
-                    "the files still hold is stored again",
-                )
-                former = Former(lives=pipeline.lives, begun=pipeline.begun, dropped=frozenset(dropped.names))
-            else:
-                return
-            again = await unless(stop, self._begin_anew(shared, source, former))
-            if again is None:
-                return
-            pipeline, ready = again, _ready_before
+                for each in first:
+                    _ = self._start(each, each.run(partial(is_ready, name_of(each.source))))
+                await self._until_all_end(stop)
+            finally:
+                self._shared = None
+                await end(list(self._tasks.values()))
 
-    async def _begin_anew(self, shared: Shared, source: SourceSettings, former: Former) -> Pipeline:
-        """As at the start, but a server that is away, or refuses us, is waited for."""
-        said = False
-        while True:
+    async def _open(self, stack: AsyncExitStack) -> Shared:
+        settings = self.settings
+        store = stack.enter_context(CheckpointStore.open(settings.state_dir))
+        for sentence in store.warnings:
+            log.warning("state_directory", note=sentence, meaning="nothing is lost by it; what is in it may be read")
+        uri = settings.connection_string
+        if settings.embedded:
+            mongod = EmbeddedMongod(settings.state_dir)
+            stack.push_async_callback(mongod.stop)
+            uri = await mongod.start()
+        client = connect(server_options(settings, settings.sources[0], uri))
+        stack.push_async_callback(client.close)
+        return Shared(
+            settings=settings,
+            client=client,
+            uri=uri,
+            retrier=Retrier(self.health, retry_options(settings), starting=True),
+            store=store,
+            budget=Budget(limits(settings), sources=len(settings.sources)),
+        )
+
+    # -- the sources -------------------------------------------------------------------------------------------
+
+    async def _prepare(self, sources: list[Following]) -> bool:
+        for each in sources:
+            await each.prepare()
+            self._show(each)
+        return True
+
+    def _show(self, source: Following) -> None:
+        self.stats[name_of(source.source)] = source.stats
+        if source.facts is not None:
+            self.facts[source.source.namespace] = source.facts
+
+    def _start(self, source: Following, run: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        name = name_of(source.source)
+        self._followed[name] = source
+        task = self._tasks[name] = asyncio.create_task(run)
+        task.add_done_callback(lambda _ended: self._moved.set())
+        return task
+
+    async def _until_all_end(self, stop: asyncio.Event) -> None:
+        """When one fails the others are told to stop, drain, and the failure is raised."""
+        failures: list[BaseException] = []
+        passing_on = asyncio.create_task(self._pass_on(stop))
+        try:
+            while self._tasks:
+                await self._moved.wait()
+                self._moved.clear()
+                for name, task in [item for item in self._tasks.items() if item[1].done()]:
+                    del self._tasks[name], self._followed[name]
+                    error = task.exception()
+                    if error is not None:
+                        failures.append(error)
+                        stop.set()
+        finally:
+            await end([passing_on])
+        if failures:
+            raise failures[0]
+
+    async def _pass_on(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        for source in self._followed.values():
+            source.stop.set()
+
+    # -- other settings ----------------------------------------------------------------------------------------
+
+    async def reload(self, then: Settings) -> Reloaded:
+        """Take over what may change of `then`, which is valid. Returns when what was removed has drained and what was
+        added has started. One at a time.
+
+        What is added is prepared first: where that fails nothing has changed. Cancelled: the process is to end.
+        """
+        shared, stop = self._shared, self._stop
+        if shared is None or stop is None or stop.is_set() or self.once:
+            return Reloaded(problems=("tailrace is starting or stopping: try again",), refused=True)
+        found = changes(self.settings, then)
+        added = [Following(shared, source) for source in found.added]
+        try:
+            for each in added:
+                await each.prepare()
+        except ConfigurationError as error:
+            return Reloaded(problems=(str(error),), refused=True)
+        self._take_over(shared, found.settings)
+        await self._remove([name_of(source) for source in found.removed])
+        problems = {name_of(each.source): problem for each in added if (problem := await self._add(each))}
+        if problems:  # the next reload may add them
+            there = tuple(source for source in self.settings.sources if name_of(source) not in problems)
+            self.settings = shared.settings = self.settings.model_copy(update={"sources": there})
+        return Reloaded(found.changed, found.left, tuple(problems.values()))
+
+    def _take_over(self, shared: Shared, settings: Settings) -> None:
+        self.settings = shared.settings = settings
+        shared.retrier.options = retry_options(settings)
+        shared.budget.change(limits(settings), sources=len(settings.sources))
+        self.health.limit(settings.max_in_flight_bytes)
+        for source in self._followed.values():
+            source.tune()
+
+    async def _remove(self, names: list[str]) -> None:
+        leaving = {name: self._tasks[name] for name in names if name in self._tasks}
+        for name in leaving:
+            self._followed[name].stop.set()
+        if leaving:
+            await asyncio.wait(leaving.values())
+        for name in names:
+            stats = self.stats.pop(name, None)
+            if stats is not None:
+                log.info("stopped", source=name, **stats.figures(), bytes_lost=stats.lost_bytes)
+
+    async def _add(self, source: Following) -> str | None:
+        """A sentence when it did not start: the others go on without it."""
+        started = asyncio.Event()
+        failures: list[ConfigurationError] = []
+
+        async def run() -> None:
             try:
-                return await self._pipeline(shared, source, former)
-            except ServerRefusesUs as error:
-                if not said:
-                    log.warning("waiting_for_mongodb", source=source.source, why=str(error), meaning="nothing is read")
-                said = True
-                await asyncio.sleep(_LOOK_AGAIN)
+                await source.run(started.set)
+            except ConfigurationError as error:
+                if started.is_set():
+                    raise
+                failures.append(error)
 
-    async def _pipeline(self, shared: Shared, source: SourceSettings, former: Former) -> Pipeline:
-        settings, client, retrier = self.settings, shared.client, shared.retrier
-        codec = make_codec(source, settings.codec)  # refuses what cannot be had, before anything is created
-        options = server_options(settings, source, shared.uri)
-        dropped = source.collection in former.dropped
-        facts = await prepare(client, options, indexes=indexes_of(source), clustered=source.clustered, dropped=dropped)
-        self.facts[source.namespace] = facts
-        for warning in facts.warnings:
-            log.warning("collection", note=warning)
-        ours = handles(client, options)
-        ledger = Ledger(
-            ours,
-            retrier,
-            source=source.source,
-            instance=shared.store.instance,
-            collection_uuid=facts.uuid,
-            bound=facts.uuids,
+        self._show(source)
+        task = self._start(source, run())
+        waiting = asyncio.create_task(started.wait())
+        try:
+            await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await end([waiting])
+        if not failures:
+            return None
+        name = name_of(source.source)
+        self.stats.pop(name, None)
+        return f"source {name} did not start: {failures[0]}"
+
+    # -- for those who look ------------------------------------------------------------------------------------
+
+    def workers(self) -> Workers:
+        if self._shared is None:
+            return Workers(limit=self.settings.max_workers, size_limit=self.settings.max_in_flight_bytes)
+        budget = self._shared.budget
+        return Workers(
+            busy=budget.spans,
+            allowed=budget.workers,
+            limit=budget.limits.spans,
+            size=budget.size,
+            size_limit=budget.limits.size,
         )
-        writer = Writer(
-            ours,
-            retrier,
-            fence=ledger.fence,
-            ignore=schema_of(source.family).compared(source.identity),
-            entry_of=entry_alone if source.framing.wrapped else whole_line,
-            pace=shared.budget,
-        )
-        books = BookKeeper(book_options(source, facts, former), ledger, shared.store, writer)
-        stats = self.stats.setdefault(f"{source.source} -> {source.namespace}", SourceStats())
-        stats.live = False
-        roster = Roster(
-            RosterOptions(max_open=max_open(len(settings.sources)), seal_after=settings.seal_after, once=self.once),
-            Entrance(Name(source.source, source.family), books),
-            stats,
-        )
-        bound = log.bind(source=source.source, collection=source.namespace)
-        longest = settings.max_line_bytes
-        feeder = Feeder(roster, codec, writer, shared.budget, stats, bound, max_line_bytes=longest, once=self.once)
-        rests = Rests(roster, codec, writer, stats, bound, max_line_bytes=longest)
-        hints = watcher(WatchMode(settings.watch.value))
-        stages = Stages(watcher=hints, roster=roster, feeder=feeder, books=books, rests=rests)
-        return Pipeline(pipeline_options(settings, source, once=self.once), stages, stats)
 
+    def members(self) -> tuple[Member, ...]:
+        """The servers, as the driver saw them last."""
+        return () if self._shared is None else members_of(self._shared.client)
 
-def _ready_before() -> None:
-    """For a source that begins anew: that it is ready was said before."""
-
-
-async def _all(runs: list[Coroutine[Any, Any, None]], stop: asyncio.Event) -> None:
-    """Run them side by side. When one fails the others are told to stop, drain, and the failure is raised."""
-    tasks = [asyncio.create_task(run) for run in runs]
-    try:
-        _done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-    except asyncio.CancelledError:
-        await end(tasks)
-        raise
-    if pending:
-        stop.set()
-        await asyncio.wait(pending)
-    for task in tasks:
-        task.result()
+    def hours(self, most: int) -> dict[str, list[Hour]]:
+        """The newest hour files of each source, oldest first."""
+        return {name: source.hours(most) for name, source in self._followed.items()}

@@ -19,7 +19,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -31,12 +31,14 @@ from tailrace.ingest.feeder import Feeder
 from tailrace.ingest.files.discovery import Discovery, Scan
 from tailrace.ingest.files.hints import Watcher
 from tailrace.ingest.files.names import HourlyTree
+from tailrace.ingest.lives.census import Hour
 from tailrace.ingest.lives.roster import Roster
 from tailrace.ingest.measuring import Measuring
 from tailrace.ingest.mongo.ledger import RENEW_INTERVAL
 from tailrace.ingest.rests import Rests
 from tailrace.ingest.starting import find_tree, list_tree, say_what_waits, skip_what_there_is
 from tailrace.ingest.stats import SourceStats
+from tailrace.ingest.tuning import Tuning
 from tailrace.model import Life, StartAt
 
 _LOOK_SPACING = 0.005  # seconds in which hints are gathered
@@ -87,12 +89,22 @@ class Pipeline:
         self.begun = False
         named = self._books.options
         self._log = structlog.get_logger("tailrace").bind(source=named.source, collection=named.namespace)
-        self._measuring = Measuring(self._roster, self._feeder, stats, self._log, once=options.once)
+        self._measuring = Measuring(self._roster, self._feeder, self._books, stats, self._log, once=options.once)
 
     @property
     def lives(self) -> tuple[Life, ...]:
         """All that this source has entered or found in the ledger."""
         return tuple(self._books.lives.values())
+
+    def hours(self, most: int) -> list[Hour]:
+        """The newest hour files, oldest first."""
+        return self._roster.census.hours(most, live=self.stats.live)
+
+    def tune(self, tuning: Tuning) -> None:
+        """Other settings from now on."""
+        self._options = replace(self._options, poll_interval=tuning.poll_interval, shutdown_grace=tuning.shutdown_grace)
+        self._roster.seal_after(tuning.seal_after)
+        self._feeder.max_line_bytes = self._rests.max_line_bytes = tuning.max_line_bytes
 
     async def run(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
         """Until `stop` is set, or with `once` until caught up. `ready` is called when start-up is over.
@@ -175,7 +187,12 @@ class Pipeline:
         errors = [error for ended in done if (error := ended.exception()) is not None]
         for error in sorted(errors, key=lambda each: not isinstance(each, CollectionsDropped)):
             if not isinstance(error, CollectionsDropped):  # whatever else failed then may have failed of it
-                self._log.error("failing", error=str(error), meaning="what is in flight is stored first; then run ends")
+                self._log.error(
+                    "failing",
+                    error=str(error),
+                    meaning="nothing is lost: what is in flight is stored first, then run ends; a start goes on there",
+                    todo="mend what error says, then start it again",
+                )
             raise error
         if self._options.once and not stop.is_set():
             await unless(stop, self._rests.take())
@@ -229,10 +246,11 @@ class Pipeline:
             self._roster.seal_idle(now)
             self._note()
             self._books.save()
+            self._feeder.say_kept_aside()
             self._measuring.measure(now)
 
     def _note(self) -> None:
-        self._books.note(self._roster.take_rows(), self._roster.take_other_rows())
+        self._books.note(self._roster.take_rows(), self._roster.take_other_rows(), self._clock())
 
     async def _report(self) -> None:
         ledger = self._books.ledger
@@ -268,6 +286,7 @@ class Pipeline:
         finally:
             self._note()
             self._books.save()
+            self._feeder.say_kept_aside(all_of_it=True)
             self._measuring.measure(self._clock())
             self._roster.close()
         if self._claimed:

@@ -38,7 +38,7 @@ class Rests:
         self._writer = writer
         self._stats = stats
         self._log = log
-        self._max_line_bytes = max_line_bytes
+        self.max_line_bytes = max_line_bytes
 
     async def take(self) -> None:
         """Store or report every rest."""
@@ -50,7 +50,7 @@ class Rests:
 
     async def _take_rest(self, follower: Follower) -> None:
         try:
-            chunk = follower.tailer.take_rest(self._max_line_bytes)
+            chunk = follower.tailer.take_rest(self.max_line_bytes)
         except (OSError, FileRewritten, UnreadableFile):
             return  # changed under our hands: the next start reads it
         stored = chunk is not None and await self._store_rest(chunk)
@@ -62,9 +62,9 @@ class Rests:
         before the life is entered: judged, and entered, from one read."""
         if held.reader is None:
             return False
-        data = held.reader.read_at(0, self._max_line_bytes + 1)
+        data = held.reader.read_at(0, self.max_line_bytes + 1)
         head = head_of(data, final=True)
-        if head is None or len(data) > self._max_line_bytes or b"\n" in data.strip():
+        if head is None or len(data) > self.max_line_bytes or b"\n" in data.strip():
             return False
         if not is_whole(self._codec.encode(data, bytes(PREFIX_SIZE), 0)):
             return False
@@ -84,7 +84,12 @@ class Rests:
         return True
 
     def _torn(self, path: str, size: int) -> None:
-        self._log.warning("torn_rest", path=path, bytes=size, meaning="waits for its newline")
+        self._log.warning(
+            "torn_rest",
+            path=path,
+            bytes=size,
+            meaning="not stored yet: the last line waits for its newline, and is read once it has it",
+        )
 
 
 def is_whole(encoded: Encoded) -> bool:

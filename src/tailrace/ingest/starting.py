@@ -8,6 +8,7 @@ What cannot be looked at yet is waited for: an operator may mend it meanwhile. W
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable
 
 from structlog.typing import FilteringBoundLogger
@@ -18,6 +19,7 @@ from tailrace.ingest.ending import first_of
 from tailrace.ingest.files.discovery import Discovery, Scan
 from tailrace.ingest.files.hints import Watcher
 from tailrace.ingest.files.names import HourlyTree, candidates, locate
+from tailrace.ingest.lasting import Lasting
 from tailrace.ingest.lives.choice import Known
 from tailrace.ingest.lives.first_start import lives_at_end, skip_what_is_there
 from tailrace.ingest.stats import SourceStats
@@ -38,23 +40,41 @@ async def find_tree(
     once: bool,
 ) -> HourlyTree | None:
     """The stream's tree; waits until it exists. None when told to stop meanwhile."""
-    waiting = blocked = False
+    waits, blocked = Lasting(), Lasting()
     while not stop.is_set():
+        now = time.monotonic()
         try:
             tree = locate(root, stream)
         except OSError as error:  # no right to look, a loop of links: an operator may mend it while we wait
             if once:
                 raise ConfigurationError(f"root: {root} cannot be looked at: {error.strerror}") from None
-            if not blocked:
-                log.error("root_unreadable", root=root, why=error.strerror, meaning="tried again")
-            tree, waiting, blocked = None, True, True
+            if blocked.met(now):
+                log.error(
+                    "root_unreadable",
+                    root=root,
+                    why=error.strerror,
+                    for_s=blocked.for_s(now),
+                    meaning="nothing is read yet, and nothing is lost; it is tried again",
+                    todo="give this user the right to read it, or mend the path",
+                )
+            tree = None
+        else:
+            blocked.over(now)
         if tree is not None:
+            if (after := waits.over(now)) is not None:
+                log.info("root_found", root=root, after_s=after, meaning="what is there is read from here on")
             return tree
         if once:
             raise ConfigurationError(f"root: there is no {stream} stream below {root} to read once")
-        if not waiting:
-            log.warning("waiting_for_root", root=root, stream=stream, meaning="nothing to read yet")
-        waiting = True
+        if waits.met(now) and not blocked.times:
+            log.warning(
+                "waiting_for_root",
+                root=root,
+                stream=stream,
+                for_s=waits.for_s(now),
+                meaning="nothing to read yet, and nothing is lost: there is no such stream below the root",
+                todo="mend root and stream if the node writes elsewhere; else it is read as soon as it is there",
+            )
         watcher.follow([candidate.hourly for candidate in candidates(root, stream)])
         await first_of(stop.wait(), watcher.wait(poll_interval))
     return None

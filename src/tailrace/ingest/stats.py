@@ -8,14 +8,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from tailrace.ingest.histogram import WRITE_DOCUMENTS, WRITE_SECONDS, Histogram
 from tailrace.model import Outcome
 
 
 @dataclass(slots=True)
 class SourceStats:
-    """Counters start at 0 with the process; sizes are bytes of uncompressed files, durations seconds. `locked`: paths
-    that are there and cannot be listed or opened, as of the last scan."""
+    """Counters start at 0 with the process; sizes are bytes of uncompressed files, durations seconds, times epoch
+    seconds. `stream`, `root`: what is followed. `locked`: paths that are there and cannot be listed or opened, as of
+    the last scan.
 
+    `files_*`: by state (`FileCounts`). `newest_hour`: of the files seen; 0: none. `missing_hours`: `Census.missing`.
+    `newest_entry`: the event time of the newest entry stored, and `entry_lag` how old it was by this machine's clock
+    when it was; None: none with an event time. `checkpoint_age`, `checkpoint_lag`: how long what is settled has waited
+    to be saved, and the bytes from what is saved to the known ends of the files. `write_seconds`, `write_documents`: of
+    insert commands that were acknowledged.
+    """
+
+    stream: str = ""
+    root: str = ""
     lines_read: int = 0
     lines_in_flight: int = 0
     bytes_read: int = 0
@@ -33,6 +44,19 @@ class SourceStats:
     file: str = ""
     live: bool = False
     locked: list[str] = field(default_factory=list)
+    files_waiting: int = 0
+    files_following: int = 0
+    files_sealed: int = 0
+    files_unreadable: int = 0
+    newest_hour: int = 0
+    missing_hours: tuple[int, ...] = ()
+    missing_blocks: int = 0
+    newest_entry: float | None = None
+    entry_lag: float = 0.0
+    checkpoint_age: float = 0.0
+    checkpoint_lag: int = 0
+    write_seconds: Histogram = field(default_factory=lambda: Histogram(WRITE_SECONDS))
+    write_documents: Histogram = field(default_factory=lambda: Histogram(WRITE_DOCUMENTS))
 
     def read(self, lines: int, size: int) -> None:
         self.lines_read += lines
@@ -46,6 +70,11 @@ class SourceStats:
         self.entries_settled += entries
         self.spans_settled += 1
         self.done.add(outcome)
+
+    def wrote(self, seconds: float, documents: int) -> None:
+        """An insert command was acknowledged."""
+        self.write_seconds.observe(seconds)
+        self.write_documents.observe(documents)
 
     def figures(self) -> dict[str, int]:
         """The terms of the equation, as they are logged: `lines` and `entries` are the settled ones."""
@@ -63,7 +92,13 @@ class SourceStats:
 
     def copy(self) -> SourceStats:
         """The same figures, for good. Made several times a second: a deep copy costs ten times as much."""
-        return replace(self, done=replace(self.done, rejects=dict(self.done.rejects)), locked=list(self.locked))
+        return replace(
+            self,
+            done=replace(self.done, rejects=dict(self.done.rejects)),
+            locked=list(self.locked),
+            write_seconds=self.write_seconds.copy(),
+            write_documents=self.write_documents.copy(),
+        )
 
     def imbalance(self) -> int:
         """0 when every line and entry read is accounted for."""

@@ -16,13 +16,14 @@ from structlog.typing import FilteringBoundLogger
 from tailrace.checksum import checksum
 from tailrace.errors import FileRewritten
 from tailrace.ingest.codec.codec import Codec
+from tailrace.ingest.codec.event_time import event_seconds
 from tailrace.ingest.ending import end
 from tailrace.ingest.lives.follower import Follower
 from tailrace.ingest.mongo.proof import ID
 from tailrace.ingest.mongo.writer import Writer
 from tailrace.ingest.stats import SourceStats
 from tailrace.ingest.workers import Budget
-from tailrace.model import Chunk, Encoded, LongLine, Offset, Outcome, Reason, Span
+from tailrace.model import Blocks, Chunk, Encoded, LongLine, Offset, Outcome, Reason, Span, blocks_joined
 
 PART = 1 << 20
 """Bytes of a span that are encoded and stored at a time, cut after a line: some 2,500 trades, which cost 0.35 us each
@@ -32,6 +33,7 @@ SMALL = 64 * 1024
 """Bytes that are read and encoded in the loop: a thread would cost more than it frees."""
 
 _KEPT_ASIDE_INTERVAL = 60.0  # seconds between two lines about rejects
+_NEWEST_INTERVAL = 0.25  # seconds between two looks at the event time of what was stored
 
 
 class InThread(Protocol):
@@ -52,6 +54,7 @@ class Storing:
         log: FilteringBoundLogger,
         *,
         in_thread: InThread,
+        event_time: str | None = None,
     ) -> None:
         self._codec = codec
         self._writer = writer
@@ -60,30 +63,34 @@ class Storing:
         self._log = log
         self._in_thread = in_thread
         self._clock: Callable[[], float] = time.monotonic
+        self._event_time = event_time
+        self._look_again = 0.0
         self._panics = 0
         self._unsaid: dict[Reason, int] = {}
-        self._say_again = 0.0
+        self._say_again = self._say_failed_again = 0.0
+        self._reject_path = ""
 
     async def settle(self, follower: Follower, piece: Chunk | LongLine, lines: int) -> None:
         """Encode, write, settle: returns when everything of the span is durable. Raises RuntimeFailure."""
         begun = self._clock()
         if isinstance(piece, LongLine):
-            outcome = await self._settle_long_line(piece)
+            outcome, blocks = await self._settle_long_line(piece), None
             entries = outcome.entries
         else:
-            outcome, entries = await self._store(follower, piece)
+            outcome, entries, blocks = await self._store(follower, piece)
             follower.replaying = outcome.duplicates * 2 > entries
             self._budget.settled(self._clock() - begun, piece.span.size)
-        follower.settle(piece.span, outcome)
+        follower.settle(piece.span, outcome, blocks)
         self._stats.settled(lines, piece.span.size, entries, outcome)
         if self._codec.panics > self._panics:
             self._codec_failed()
         if outcome.rejects:
             self._kept_aside(piece.span.life.path, outcome.rejects)
 
-    async def _store(self, follower: Follower, chunk: Chunk) -> tuple[Outcome, int]:
-        """What became of a chunk, and the number of its entries. While a part is being stored the next is encoded."""
+    async def _store(self, follower: Follower, chunk: Chunk) -> tuple[Outcome, int, Blocks | None]:
+        """What became of a chunk, the number of its entries, its blocks. While a part is stored the next is encoded."""
         outcome, entries, ahead = Outcome(), 0, None
+        blocks: list[Blocks | None] = []
         parts = parts_of(chunk, PART)
         try:
             encoded = await self._encode(parts[0])
@@ -93,14 +100,28 @@ class Storing:
                 compare_first = _compare_first(follower, encoded)
                 outcome.add(await self._writer.write(part, encoded, compare_first=compare_first))
                 entries += encoded.entries
+                blocks.append(encoded.blocks)
+                self._stored(encoded)
                 if ahead is not None and following is not None:
                     encoded = await ahead
         finally:
             if ahead is not None:
                 await end([ahead])
-        return outcome, entries
+        return outcome, entries, blocks_joined(blocks)
+
+    def _stored(self, encoded: Encoded) -> None:
+        """How old the newest entry was when it was stored. By this machine's clock: nothing but figures rest on it."""
+        if self._event_time is None or not encoded.documents or self._clock() < self._look_again:
+            return
+        self._look_again = self._clock() + _NEWEST_INTERVAL
+        at = event_seconds(encoded.documents[-1], self._event_time)
+        if at is not None and at >= (self._stats.newest_entry or 0.0):
+            self._stats.newest_entry, self._stats.entry_lag = at, time.time() - at
 
     def _codec_failed(self) -> None:
+        if self._clock() < self._say_failed_again:  # not once a span: what is left out is in the next line's number
+            return
+        self._say_failed_again = self._clock() + _KEPT_ASIDE_INTERVAL
         calls, self._panics = self._codec.panics - self._panics, self._codec.panics
         self._log.error(
             "native_codec_failed",
@@ -113,16 +134,22 @@ class Storing:
         """Said at once, then at most once a minute: a node that changes its format must not do so unheard."""
         for reason, count in rejects.items():
             self._unsaid[reason] = self._unsaid.get(reason, 0) + count
-        if self._clock() < self._say_again:
+        self._reject_path = path
+        self.say_kept_aside()
+
+    def say_kept_aside(self, *, all_of_it: bool = False) -> None:
+        """What was not said yet, once a minute is over; `all_of_it`: now, at the end. To be called now and then: else
+        the last of a flood, most of it, would never be said."""
+        if not self._unsaid or (self._clock() < self._say_again and not all_of_it):
             return
         self._say_again = self._clock() + _KEPT_ASIDE_INTERVAL
         conflict = Reason.ID_CONFLICT in self._unsaid
         (self._log.error if conflict else self._log.warning)(
             "kept_aside",
             reasons={reason.value: count for reason, count in self._unsaid.items()},
-            path=path,
+            path=self._reject_path,
             meaning="not stored as documents; their bytes are kept, the lines around them are stored",
-            see="tailrace rejects list",
+            todo="tailrace rejects list shows them; path is the file of the latest",
         )
         self._unsaid = {}
 
@@ -135,8 +162,9 @@ class Storing:
                 "bytes_lost",
                 path=piece.span.life.path,
                 bytes=piece.span.size,
-                why=str(error),
-                meaning="a line over max_line_bytes was cut or rewritten while it was being kept aside",
+                why=f"a line over max_line_bytes was cut or rewritten while it was being kept aside: {error}",
+                meaning="these bytes were never stored and are gone",
+                todo="if a copy of the file exists, put it back under its name: it is read; find out what removed it",
             )
             return Outcome(lines=1)
 

@@ -18,8 +18,11 @@ from tailrace.ingest.codec.codec import Codec
 from tailrace.ingest.codec.slices import Slices
 from tailrace.ingest.files.names import candidates, locate
 from tailrace.ingest.mongo.ledger import StoredSettings
+from tailrace.ingest.mongo.retrying import RetryOptions
 from tailrace.ingest.mongo.server import CollectionFacts, ServerOptions, parse_write_concern
 from tailrace.ingest.pipeline import PipelineOptions
+from tailrace.ingest.tuning import Tuning
+from tailrace.ingest.workers import Limits
 from tailrace.model import Life
 from tailrace.streams import schema_of
 
@@ -79,6 +82,30 @@ def pipeline_options(settings: Settings, source: SourceSettings, *, once: bool) 
         shutdown_grace=settings.shutdown_grace,
         once=once,
     )
+
+
+def tuning(settings: Settings) -> Tuning:
+    """The part of the settings that a pipeline takes over while it runs."""
+    return Tuning(
+        poll_interval=settings.poll_interval,
+        seal_after=settings.seal_after,
+        shutdown_grace=settings.shutdown_grace,
+        max_line_bytes=settings.max_line_bytes,
+    )
+
+
+def retry_options(settings: Settings) -> RetryOptions:
+    return RetryOptions(timeout=settings.write_timeout, cap=settings.retry_max_delay)
+
+
+def limits(settings: Settings) -> Limits:
+    """Of what all sources of a process have in flight together."""
+    return Limits(spans=settings.max_workers, size=settings.max_in_flight_bytes)
+
+
+def event_time_of(source: SourceSettings) -> str | None:
+    """The field of a document that says when its event was, as near as the stream tells."""
+    return schema_of(source.family).event_time or ("block_time" if source.framing.wrapped else None)
 
 
 def server_options(settings: Settings, source: SourceSettings, uri: str) -> ServerOptions:

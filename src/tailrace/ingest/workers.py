@@ -32,13 +32,23 @@ class Budget:
 
     def __init__(self, limits: Limits, *, sources: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
         self.limits = limits
+        self.sources = sources
         self.spans = 0
         self.size = 0
         self._clock = clock
-        self._concurrency = Concurrency(
-            ConcurrencyOptions(least=min(max(_LEAST, sources), limits.spans), most=limits.spans)
-        )
+        self._concurrency = Concurrency(ConcurrencyOptions(least=self._least(), most=limits.spans))
         self._changed = asyncio.Event()
+
+    def _least(self) -> int:
+        return min(max(_LEAST, self.sources), self.limits.spans)
+
+    def change(self, limits: Limits, *, sources: int) -> None:
+        """Other limits from now on. What is in flight stays; where that is more than allowed, nothing is admitted until
+        it is not."""
+        self.limits = limits
+        self.sources = sources
+        self._concurrency.bound(self._least(), limits.spans)
+        self._changed.set()
 
     @property
     def workers(self) -> int:

@@ -1,4 +1,4 @@
-"""The HTTP endpoint of `run`: /metrics, /healthz, /readyz, /status.
+"""The HTTP endpoint of `run`: the dashboard at /, and /metrics, /healthz, /readyz, /status, /history.
 
 Threads of the standard library's server, so that it also answers when the event loop hangs. It only reads (`Monitor`),
 and cannot take from the ingestion what it needs: connections, and with them descriptors and threads, are bounded.
@@ -12,19 +12,22 @@ import json
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import structlog
 
 from tailrace.config import Address
 from tailrace.errors import ConfigurationError
-from tailrace.ops.metrics import Exposition
-from tailrace.ops.status import Monitor, document, readiness_document
+from tailrace.ops import logs, page
+from tailrace.ops.documents import document, readiness_document
+from tailrace.ops.exposition import Exposition
+from tailrace.ops.status import Monitor
 
 log = structlog.get_logger("tailrace.http")
 
@@ -33,7 +36,7 @@ _TIMEOUT = 10.0  # seconds that a client may be silent in the middle of a reques
 _POLL = 5.0  # seconds: how long `stop` takes where a closed door does not wake whoever stands before it (not Linux)
 _PAUSE = 0.1  # seconds
 
-PATHS = ("/metrics", "/healthz", "/readyz", "/status")
+PATHS = ("/", "/metrics", "/healthz", "/readyz", "/status", "/history")
 _METHODS = "GET, HEAD"
 
 _TEXT = "text/plain; charset=utf-8"
@@ -52,6 +55,7 @@ class Answer(NamedTuple):
     status: HTTPStatus
     content_type: str
     body: bytes
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 class Endpoint:
@@ -95,20 +99,21 @@ class Endpoint:
 
 
 @asynccontextmanager
-async def serving(address: Address | None, monitor: Monitor) -> AsyncIterator[None]:
+async def serving(address: Address | None, monitor: Monitor) -> AsyncIterator[Address | None]:
     """Serve what `monitor` knows, with its heartbeat in this event loop. No address: nothing is served.
 
-    Raises ConfigurationError on entry when the address cannot be had.
+    Gives the address, with the port that was chosen when the setting's is 0. Raises ConfigurationError on entry when it
+    cannot be had.
     """
     if address is None:
-        yield
+        yield None
         return
     endpoint = Endpoint(address, monitor)
     bound = endpoint.start()
     log.info("serving", url=f"http://{bound}", paths=" ".join(PATHS))
     heart = asyncio.create_task(monitor.beats())
     try:
-        yield
+        yield bound
     finally:
         heart.cancel()
         await asyncio.gather(heart, return_exceptions=True)
@@ -121,7 +126,7 @@ class Routes:
     def __init__(self, monitor: Monitor) -> None:
         self._monitor = monitor
         self._exposition = Exposition(monitor.moment)
-        routes = (self._metrics, self._healthz, self._readyz, self._status)
+        routes = (self._page, self._metrics, self._healthz, self._readyz, self._status, self._history)
         self._routes: dict[str, Callable[[str], Answer]] = dict(zip(PATHS, routes, strict=True))
 
     def answer(self, path: str, accept: str) -> Answer:
@@ -146,8 +151,18 @@ class Routes:
         return _json(status, readiness_document(obstacles))
 
     def _status(self, _accept: str) -> Answer:
-        obstacles = self._monitor.readiness()
-        return _json(HTTPStatus.OK, document(self._monitor.moment(), obstacles))
+        monitor, obstacles = self._monitor, self._monitor.readiness()
+        hours = monitor.hours() if monitor.hanging() is None else None
+        shown = document(
+            monitor.moment(), obstacles, history=monitor.history, hours=hours, problems=logs.RECENT.newest()
+        )
+        return _json(HTTPStatus.OK, shown)
+
+    def _history(self, _accept: str) -> Answer:
+        return Answer(HTTPStatus.OK, _JSON, json.dumps(self._monitor.history.document(time.time())).encode())
+
+    def _page(self, _accept: str) -> Answer:
+        return Answer(HTTPStatus.OK, page.CONTENT_TYPE, page.PAGE, page.HEADERS)
 
 
 def _text(status: HTTPStatus, sentence: str) -> Answer:
@@ -182,7 +197,14 @@ class _Server(ThreadingMixIn, TCPServer):
         self.address_family = family
         self.answer = answer
         self._free = threading.BoundedSemaphore(_CONNECTIONS)
+        self._failures: set[str] = set()
         super().__init__(where, _Handler)
+
+    def is_new(self, failure: str) -> bool:
+        """Whether it is the first of its kind."""
+        known = failure in self._failures
+        self._failures.add(failure)
+        return not known
 
     def get_request(self) -> tuple[socket.socket, Any]:
         try:
@@ -222,9 +244,16 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             answer = self.server.answer(path, self.headers.get("Accept", ""))
         except Exception as error:  # noqa: BLE001  a defect in an answer must be an answer, and must not end anything
-            log.error("http_failed", path=path, error=f"{type(error).__name__}: {error}", meaning="ingestion goes on")
+            if self.server.is_new(f"{path} {type(error).__name__}"):  # a scraper asks every few seconds
+                log.error(
+                    "http_failed",
+                    path=path,
+                    error=f"{type(error).__name__}: {error}",
+                    meaning="nothing is lost, ingestion goes on; figures are missing there",
+                    todo="a defect of tailrace: please report it",
+                )
             answer = _text(HTTPStatus.INTERNAL_SERVER_ERROR, "This could not be answered; the log says why.")
-        self._send(answer)
+        self._send(answer, **answer.headers)
 
     do_HEAD = do_GET  # noqa: N815  the standard library's name
 

@@ -14,11 +14,55 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 import structlog
-from structlog.typing import EventDict, WrappedLogger
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from tailrace.ops.recent import Recent
 
 # Of any scheme, also misspelt, and with the one slash that is left when somebody takes a URI for a path.
 _CREDENTIALS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:/{1,2})\S*@")
 _OPTIONS = re.compile(r"((?:\w*(?:password|passphrase)|authMechanismProperties)=)[^&;\s\"']+", re.IGNORECASE)
+
+
+RECENT = Recent()
+"""What was said of problems, whether the level lets it into the log or not."""
+
+
+class _Output:
+    """How events are written now. HAZARD: a logger that was bound keeps its class and its processors, so what a reload
+    may change lies behind processors that never do."""
+
+    def __init__(self) -> None:
+        self.least = logging.NOTSET
+        self.text = False
+        self._stamp: Processor = structlog.processors.TimeStamper()
+        self._finish: Processor = _for_machines
+
+    def be(self, level: str, out: TextIO, *, text: bool) -> None:
+        self.least, self.text = _NUMBERS[level], text
+        self._stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S" if text else "iso", utc=not text)
+        self._finish = _for_people(out) if text else _for_machines
+
+    def stamp(self, logger: WrappedLogger, method: str, event: EventDict) -> Any:
+        return self._stamp(logger, method, event)
+
+    def admit(self, _logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        RECENT.note(event, method)
+        if _NUMBERS.get(method, logging.CRITICAL) < self.least:
+            raise structlog.DropEvent
+        return event
+
+    def finish(self, logger: WrappedLogger, method: str, event: EventDict) -> Any:
+        return self._finish(logger, method, event)
+
+
+def _for_machines(logger: WrappedLogger, method: str, event: EventDict) -> Any:
+    """A JSON object a line."""
+    return _to_json(logger, method, structlog.processors.format_exc_info(logger, method, event))
+
+
+_to_json = structlog.processors.JSONRenderer()
+_NUMBERS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_output = _Output()
 
 
 def redact(text: str) -> str:
@@ -52,26 +96,26 @@ def is_text(log_format: str, stream: TextIO | None = None) -> bool:
 
 def is_json() -> bool:
     """Whether `configure` was called and chose JSON: then everything on standard error is an event."""
-    processors = structlog.get_config()["processors"] if structlog.is_configured() else []
-    return any(isinstance(each, structlog.processors.JSONRenderer) for each in processors)
+    return structlog.is_configured() and not _output.text
 
 
 def configure(log_format: str, level: str, stream: TextIO | None = None) -> None:
-    """`log_format`: text, json, or auto (text when `stream`, default standard error, is a terminal)."""
+    """`log_format`: text, json, or auto (text when `stream`, default standard error, is a terminal).
+
+    May be called again with another format or level: loggers that were bound before follow.
+    """
     out = stream if stream is not None else sys.stderr
-    text = is_text(log_format, out)
-    renderer: Any = _for_people(out) if text else structlog.processors.JSONRenderer()
-    processors: list[Any] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="%H:%M:%S" if text else "iso", utc=not text),
-        _redact_event,
-    ]
-    if not text:
-        processors.append(structlog.processors.format_exc_info)
+    _output.be(level, out, text=is_text(log_format, out))
     structlog.configure(
-        processors=[*processors, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            _output.stamp,
+            _redact_event,
+            _output.admit,
+            _output.finish,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         logger_factory=structlog.PrintLoggerFactory(file=out),
         cache_logger_on_first_use=False,
     )

@@ -1,7 +1,7 @@
 """Every metric there is, each declared once: name, kind, labels, help, and where its value comes from.
 
 `docs/metrics.md` is made from these declarations: `python -m tailrace.ops.metrics > docs/metrics.md`; a test compares.
-Values are taken when somebody asks (`Exposition`), from the figures that a moment holds: nothing is counted here, and a
+Values are taken when somebody asks (`exposition`), from the figures that a moment holds: nothing is counted here, and a
 scrape costs the ingestion nothing. Labels are bounded by the configuration and by `Reason`: never a path.
 """
 
@@ -9,176 +9,189 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
-
-from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import Collector
 
 from tailrace import __version__
 from tailrace.model import Reason
-from tailrace.ops.status import BEAT, FORMAT, HANG, Moment, SourceMoment, Stats
-
-_SOURCE = ("source", "collection")
-
-
-class Kind(StrEnum):
-    """A counter only grows, from 0 with the process; its name ends in `_total`. A gauge goes up and down."""
-
-    COUNTER = "counter"
-    GAUGE = "gauge"
-
-
-Samples = Iterable[tuple[tuple[str, ...], float]]
-"""Values of the labels, in the order of `Metric.labels`, and the value."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
-    """`help` is one sentence for an operator."""
-
-    name: str
-    kind: Kind
-    labels: tuple[str, ...]
-    help: str
-    read: Callable[[Moment], Samples]
-
-
-def _of_sources(kind: Kind, name: str, help_: str, value: Callable[[Stats], float]) -> Metric:
-    def read(moment: Moment) -> Samples:
-        return [(_labels(each), value(each.stats)) for each in moment.sources]
-
-    return Metric(name=name, kind=kind, labels=_SOURCE, help=help_, read=read)
-
-
-def _labels(source: SourceMoment) -> tuple[str, str]:
-    return source.source, source.collection
-
-
-def _counter(name: str, help_: str, value: Callable[[Stats], float]) -> Metric:
-    return _of_sources(Kind.COUNTER, name, help_, value)
-
-
-def _gauge(name: str, help_: str, value: Callable[[Stats], float]) -> Metric:
-    return _of_sources(Kind.GAUGE, name, help_, value)
-
-
-def _of_process(name: str, help_: str, value: Callable[[Moment], float]) -> Metric:
-    return Metric(name=name, kind=Kind.GAUGE, labels=(), help=help_, read=lambda moment: [((), value(moment))])
-
-
-def _rejects(moment: Moment) -> Samples:
-    """All reasons, from the start: a series that appears with its first reject has no increase to alert on."""
-    for source in moment.sources:
-        for reason in Reason:
-            yield (*_labels(source), reason.value), source.stats.done.rejects.get(reason, 0)
-
+from tailrace.ops import series
+from tailrace.ops.documents import FORMAT
+from tailrace.ops.metric import SOURCE, Kind, Metric, counter, gauge, histogram, of_process
+from tailrace.ops.status import BEAT, HANG, ReloadOutcome
 
 METRICS: tuple[Metric, ...] = (
-    _counter("tailrace_read_lines_total", "Lines read from hour files.", lambda s: s.lines_read),
-    _counter(
+    counter("tailrace_read_lines_total", "Lines read from hour files.", lambda s: s.lines_read),
+    counter(
         "tailrace_settled_lines_total",
         "Lines of which everything is durably stored or kept aside.",
         lambda s: s.done.lines,
     ),
-    _gauge("tailrace_in_flight_lines", "Lines read and not settled yet.", lambda s: s.lines_in_flight),
-    _counter("tailrace_read_bytes_total", "Uncompressed bytes read from hour files.", lambda s: s.bytes_read),
-    _counter("tailrace_settled_bytes_total", "Uncompressed bytes settled.", lambda s: s.bytes_settled),
-    _gauge("tailrace_in_flight_bytes", "Bytes read and not settled yet.", lambda s: s.bytes_read - s.bytes_settled),
-    _counter("tailrace_settled_spans_total", "Spans settled, one or more writes each.", lambda s: s.spans_settled),
-    _counter("tailrace_settled_entries_total", "Entries of the lines settled.", lambda s: s.entries_settled),
-    _counter("tailrace_inserted_entries_total", "Entries that became new documents.", lambda s: s.done.inserted),
-    _counter(
-        "tailrace_duplicate_entries_total",
-        "Entries proven to be stored already: replays, and with content identity the same event again.",
-        lambda s: s.done.duplicates,
+    gauge("tailrace_in_flight_lines", "Lines read and not settled yet.", lambda s: s.lines_in_flight),
+    counter("tailrace_read_bytes_total", "Uncompressed bytes read from hour files.", lambda s: s.bytes_read),
+    counter("tailrace_settled_bytes_total", "Uncompressed bytes settled.", lambda s: s.bytes_settled),
+    gauge("tailrace_in_flight_bytes", "Bytes read and not settled yet.", lambda s: s.bytes_read - s.bytes_settled),
+    counter("tailrace_settled_spans_total", "Spans settled, one or more writes each.", lambda s: s.spans_settled),
+    counter("tailrace_settled_entries_total", "Entries of the lines settled.", lambda s: s.entries_settled),
+    counter("tailrace_inserted_entries_total", "Entries that became new documents.", lambda s: s.done.inserted),
+    Metric(
+        name="tailrace_duplicate_entries_total",
+        kind=Kind.COUNTER,
+        labels=(*SOURCE, "cause"),
+        help="Entries proven to be stored already: `replay`, stored before this process sent them; `lost_reply`, by "
+        "ourselves a moment ago, and the acknowledgement did not come; `repeated`, with content identity, twice in a "
+        "span.",
+        read=series.duplicates,
     ),
     Metric(
         name="tailrace_rejected_entries_total",
         kind=Kind.COUNTER,
-        labels=(*_SOURCE, "reason"),
+        labels=(*SOURCE, "reason"),
         help="Entries and lines kept aside in the collection's rejects.",
-        read=_rejects,
+        read=series.rejects,
     ),
-    _gauge("tailrace_lag_bytes", "Bytes known to be in hour files and not settled yet.", lambda s: s.lag_bytes),
-    _gauge("tailrace_lag_seconds", "Age of the oldest of these bytes since it was noticed.", lambda s: s.lag_seconds),
-    _gauge("tailrace_open_files", "Hour files held open.", lambda s: s.files_open),
-    _gauge("tailrace_backlog_files", "Hour files with bytes that are not read yet.", lambda s: s.files_backlog),
-    _gauge(
+    gauge("tailrace_lag_bytes", "Bytes known to be in hour files and not settled yet.", lambda s: s.lag_bytes),
+    gauge("tailrace_lag_seconds", "Age of the oldest of these bytes since it was noticed.", lambda s: s.lag_seconds),
+    gauge(
+        "tailrace_checkpoint_lag_bytes",
+        "Bytes from the checkpoints that are saved to the known ends of the files.",
+        lambda s: s.checkpoint_lag,
+    ),
+    gauge(
+        "tailrace_checkpoint_age_seconds",
+        "How long what is settled has waited to be saved in the local state; 0 when all is saved. A full disk, most "
+        "often; a restart would read so much again.",
+        lambda s: s.checkpoint_age,
+    ),
+    Metric(
+        name="tailrace_newest_entry_timestamp_seconds",
+        kind=Kind.GAUGE,
+        labels=SOURCE,
+        help="Event time of the newest entry stored. Absent until an entry with an event time was stored.",
+        read=series.newest(lambda s: s.newest_entry or 0.0),
+    ),
+    Metric(
+        name="tailrace_entry_lag_seconds",
+        kind=Kind.GAUGE,
+        labels=SOURCE,
+        help="How old that entry was when it was acknowledged, by this machine's clock: from the event to the "
+        "database, the node's own delay included.",
+        read=series.newest(lambda s: s.entry_lag),
+    ),
+    histogram("tailrace_write_seconds", "Insert commands, from sending to acknowledgement.", lambda s: s.write_seconds),
+    histogram("tailrace_write_documents", "Documents of an insert command.", lambda s: s.write_documents),
+    gauge(
+        "tailrace_newest_hour_timestamp_seconds",
+        "Start of the newest hour that a file was seen of; 0: none was.",
+        lambda s: s.newest_hour,
+    ),
+    gauge(
+        "tailrace_missing_hours",
+        "Hours, at most two days back from the newest, that have no file and that the collection does not know.",
+        lambda s: len(s.missing_hours),
+    ),
+    Metric(
+        name="tailrace_missing_blocks",
+        kind=Kind.GAUGE,
+        labels=(*SOURCE, "framing"),
+        help="Block numbers that were passed over, since the start. With `by_block` a node writes every block; with "
+        "`streaming` those without events have no line.",
+        read=series.blocks,
+    ),
+    Metric(
+        name="tailrace_files",
+        kind=Kind.GAUGE,
+        labels=(*SOURCE, "state"),
+        help="Hour files that are there: `waiting` to be opened, `following`, `sealed` (read to their end and idle), "
+        "`unreadable`.",
+        read=series.files,
+    ),
+    gauge("tailrace_open_files", "Hour files held open.", lambda s: s.files_open),
+    gauge("tailrace_backlog_files", "Hour files with bytes that are not read yet.", lambda s: s.files_backlog),
+    gauge(
         "tailrace_locked_files",
         "Files that cannot be opened and day folders that cannot be listed now; they are tried again.",
         lambda s: len(s.locked),
     ),
-    _counter("tailrace_rollovers_total", "Newer hour files that appeared while running.", lambda s: s.rollovers),
-    _counter(
+    counter("tailrace_rollovers_total", "Newer hour files that appeared while running.", lambda s: s.rollovers),
+    counter(
         "tailrace_rewritten_files_total",
         "Hour files found cut or rewritten below what was read. Always worth a look.",
         lambda s: s.rewritten,
     ),
-    _counter(
+    counter(
         "tailrace_lost_bytes_total",
         "Bytes that vanished before they were stored. Anything but 0 is a loss; the log names the files.",
         lambda s: s.lost_bytes,
     ),
-    _gauge(
+    gauge(
         "tailrace_unaccounted",
         "Lines read minus settled and in flight, plus entries settled minus inserted, duplicate and rejected, each "
         "without its sign. Must be 0: anything else is a defect of tailrace.",
         lambda s: s.imbalance(),
     ),
-    _gauge("tailrace_live", "1 once everything that was there at the start is stored.", lambda s: s.live),
-    _of_process("tailrace_server_ok", "1 while no operation on MongoDB is failing.", lambda m: m.server.ok),
-    _of_process("tailrace_server_trouble_seconds", "How long the present trouble lasts, else 0.", lambda m: m.trouble),
-    _of_process(
+    gauge("tailrace_live", "1 once everything that was there at the start is stored.", lambda s: s.live),
+    of_process("tailrace_server_ok", "1 while no operation on MongoDB is failing.", lambda m: m.server.ok),
+    of_process("tailrace_server_trouble_seconds", "How long the present trouble lasts, else 0.", lambda m: m.trouble),
+    of_process(
         "tailrace_server_retries", "Failed attempts in the present trouble, else 0.", lambda m: m.server.retries
     ),
-    _of_process(
+    Metric(
+        name="tailrace_retries_total",
+        kind=Kind.COUNTER,
+        labels=("class",),
+        help="Failed attempts on MongoDB that were repeated: `network`, `no_primary`, `timeout`, `overload`, "
+        "`write_concern`, `operator`, `other`.",
+        read=lambda m: [((kind,), count) for kind, count in m.retries.items()],
+    ),
+    Metric(
+        name="tailrace_server_members",
+        kind=Kind.GAUGE,
+        labels=("kind",),
+        help="Servers of the connection string and of its replica set, as the driver sees them.",
+        read=series.members,
+    ),
+    of_process(
+        "tailrace_server_primary",
+        "1 while a server that takes writes is known.",
+        lambda m: any(member.writable for member in m.members),
+    ),
+    of_process("tailrace_workers_busy", "Spans in flight.", lambda m: m.workers.busy),
+    of_process(
+        "tailrace_workers_allowed",
+        "Spans that may be in flight now: as many as help (the concurrency limit).",
+        lambda m: m.workers.allowed,
+    ),
+    of_process("tailrace_workers_limit", "Spans in flight at most (max_workers).", lambda m: m.workers.limit),
+    of_process(
+        "tailrace_in_flight_limit_bytes",
+        "Bytes in flight at most, of all sources (max_in_flight_bytes).",
+        lambda m: m.workers.size_limit,
+    ),
+    of_process("tailrace_ready", "1 while `/readyz` would say so, but for missing trees.", lambda m: m.ready),
+    Metric(
+        name="tailrace_reloads_total",
+        kind=Kind.COUNTER,
+        labels=("outcome",),
+        help="Reloads of the configuration: `changed`, `unchanged`, `refused`.",
+        read=lambda m: [((each.value,), m.reloads.get(each.value, 0)) for each in ReloadOutcome],
+    ),
+    of_process(
+        "tailrace_last_reload_ok",
+        "0 while the last reload was refused, or a source that it added did not start.",
+        lambda m: m.last_reload is None or not m.last_reload.problems,
+    ),
+    of_process(
         "tailrace_loop_age_seconds",
         "Since the event loop last turned and these figures were taken. Over 5 s it hangs.",
         lambda m: m.age,
     ),
-    _of_process("tailrace_uptime_seconds", "Since the start, by the monotonic clock.", lambda m: m.uptime),
+    of_process("tailrace_uptime_seconds", "Since the start, by the monotonic clock.", lambda m: m.uptime),
     Metric(
         name="tailrace_build_info",
         kind=Kind.GAUGE,
-        labels=("version", "python"),
+        labels=("version", "python", "codec"),
         help="1; the labels say what is running.",
-        read=lambda _moment: [((__version__, platform.python_version()), 1.0)],
+        read=lambda moment: [((__version__, platform.python_version(), moment.codec), 1.0)],
     ),
 )
-
-
-class _Declared(Collector):
-    """The declared metrics with the values of the moment of the scrape."""
-
-    def __init__(self, moment: Callable[[], Moment]) -> None:
-        self._moment = moment
-
-    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
-        moment = self._moment()  # one for all metrics: they add up
-        for metric in METRICS:
-            make = CounterMetricFamily if metric.kind is Kind.COUNTER else GaugeMetricFamily
-            family = make(metric.name, metric.help, labels=metric.labels)
-            for labels, value in metric.read(moment):
-                family.add_metric(labels, float(value))
-            yield family
-
-
-class Exposition:
-    """What `/metrics` answers. A registry of its own: nothing is shared with the process that embeds us."""
-
-    def __init__(self, moment: Callable[[], Moment]) -> None:
-        self.registry = CollectorRegistry()
-        self.registry.register(_Declared(moment))
-        ProcessCollector(registry=self.registry)
-
-    def render(self, accept: str) -> tuple[str, bytes]:
-        """(content type, body) in the format that the header Accept asks for: Prometheus text, or OpenMetrics."""
-        encode, content_type = choose_encoder(accept)
-        return content_type, encode(self.registry)
 
 
 # -- documentation ---------------------------------------------------------------------------------------------------

@@ -3,7 +3,9 @@
     Monitor.beats()       a task of the event loop: stamps that the loop turns, and copies the figures
     Monitor.moment()      the newest copy, from any thread
     Monitor.readiness()   ready, or why not, from any thread
-    document(...)         both as the JSON of `/status`; pure
+    Monitor.hours()       the newest hour files, asked of the event loop
+
+What is made of it: documents (JSON), metrics, history (charts).
 
 Why copies: only between two callbacks of the loop do the counters of a source add up. A thread that read them at any
 other moment could see a line that is settled and still in flight, and report a loss that never happened.
@@ -13,18 +15,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as TookTooLong
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
 
-from tailrace import __version__
 from tailrace.errors import Verdict
-from tailrace.model import Outcome, Reason
+from tailrace.ops.history import History
 from tailrace.ops.logs import redact
+from tailrace.ops.seen import NO_WORKERS, Hour, Member, Running, Server, Stats, Workers
 from tailrace.words import duration_words
-
-FORMAT = 1
-"""Version of the JSON of `/status` and `/readyz`: a field that changes its meaning or goes away makes it 2."""
 
 BEAT = 0.5
 """Seconds between two copies: figures are at most this old. Each wakes an idle process up."""
@@ -33,60 +36,29 @@ HANG = 5.0
 """Seconds without a beat after which the loop counts as hanging. The longest that it works on end is some 100 ms."""
 
 
-class Stats(Protocol):
-    """The figures of one source (`ingest.stats.SourceStats`)."""
+HOURS = 72
+"""Hour files of a source that are shown, the newest."""
 
-    lines_read: int
-    lines_in_flight: int
-    bytes_read: int
-    bytes_settled: int
-    entries_settled: int
-    done: Outcome
-    spans_settled: int
-    rollovers: int
-    rewritten: int
-    lost_bytes: int
-    files_open: int
-    files_backlog: int
-    lag_bytes: int
-    lag_seconds: float
-    file: str
-    live: bool
-    locked: list[str]
-
-    def imbalance(self) -> int: ...
-    def copy(self) -> Stats: ...
+_PATIENCE = 1.0  # seconds that the event loop has for a question
 
 
-class Server(Protocol):
-    """MongoDB as it was last seen (`ingest.health.HealthState`): one object, never changed."""
+class ReloadOutcome(StrEnum):
+    """What became of a reload."""
 
-    @property
-    def ok(self) -> bool: ...
-    @property
-    def since(self) -> float: ...
-    @property
-    def verdict(self) -> Verdict | None: ...
-    @property
-    def sentence(self) -> str: ...
-    @property
-    def retries(self) -> int: ...
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    REFUSED = "refused"
 
 
-class Health(Protocol):
-    """`state` may be read by any thread (`ingest.health.ServerHealth`)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reload:
+    """`at`: epoch seconds. The others are sentences."""
 
-    @property
-    def state(self) -> Server: ...
-
-
-class Running(Protocol):
-    """What is shown (`ingest.instance.Instance`). The keys of `stats` are `<source> -> <database>.<collection>`."""
-
-    @property
-    def stats(self) -> Mapping[str, Stats]: ...
-    @property
-    def health(self) -> Health: ...
+    at: float
+    outcome: ReloadOutcome
+    changed: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +69,32 @@ class SourceMoment:
     collection: str
     stats: Stats
 
+    @property
+    def name(self) -> str:
+        return f"{self.source} -> {self.collection}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """Figures that belong together. `uptime`, `age` (of the copy of the sources' figures), `trouble`: seconds."""
+    """Figures that belong together. `uptime`, `age` (of the copy of the sources' figures), `trouble`: seconds.
+
+    `retries`: failed attempts that were repeated, by class. `reloads`: by outcome. `codec`: the one in use.
+    """
 
     uptime: float
     age: float
     server: Server
     trouble: float
     sources: tuple[SourceMoment, ...]
+    members: tuple[Member, ...] = ()
+    server_version: str = ""
+    topology: str = ""
+    workers: Workers = NO_WORKERS
+    retries: Mapping[str, int] = field(default_factory=dict)
+    reloads: Mapping[str, int] = field(default_factory=dict)
+    last_reload: Reload | None = None
+    codec: str = ""
+    ready: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +103,19 @@ class Obstacle:
 
     code: str
     sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """`at`: monotonic seconds."""
+
+    at: float
+    sources: tuple[SourceMoment, ...] = ()
+    members: tuple[Member, ...] = ()
+    server_version: str = ""
+    topology: str = ""
+    workers: Workers = NO_WORKERS
+    retries: Mapping[str, int] = field(default_factory=dict)
 
 
 class Monitor:
@@ -129,14 +130,20 @@ class Monitor:
         running: Running,
         waiting: Callable[[], list[str]] = list,
         *,
+        codec: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._running = running
         self._waiting = waiting
         self._clock = clock
         self._born = clock()
-        self._sources: tuple[float, tuple[SourceMoment, ...]] = (self._born, ())  # replaced whole: read by any thread
+        self._copy = _Copy(self._born)  # replaced whole: read by any thread
         self._started = False
+        self._codec = codec
+        self._reloads: Counter[str] = Counter()
+        self._last_reload: Reload | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.history = History()
 
     def started(self) -> None:
         """Start-up is over. Call it from the event loop only: every source has figures from now on."""
@@ -145,24 +152,73 @@ class Monitor:
 
     async def beats(self) -> None:
         """Until cancelled."""
+        self._loop = asyncio.get_running_loop()
         while True:
             self.beat()
             await asyncio.sleep(BEAT)
 
     def beat(self) -> None:
         """Call it from the event loop only."""
-        sources = tuple(SourceMoment(*_names(key), stats.copy()) for key, stats in self._running.stats.items())
-        self._sources = (self._clock(), sources)
+        running, now = self._running, self._clock()
+        sources = tuple(SourceMoment(*_names(key), stats.copy()) for key, stats in running.stats.items())
+        facts = next(iter(running.facts.values()), None)
+        self._copy = _Copy(
+            now,
+            sources,
+            tuple(running.members()),
+            "" if facts is None else facts.server_version,
+            "" if facts is None else facts.topology,
+            running.workers(),
+            dict(running.health.retries),
+        )
+        self.history.take(now, time.time(), sources)
+
+    def reloaded(self, reload: Reload) -> None:
+        """A reload is over. Call it from the event loop only."""
+        self._reloads[reload.outcome.value] += 1
+        self._last_reload = reload
 
     def moment(self) -> Moment:
-        now, server, (copied, sources) = self._clock(), self._running.health.state, self._sources
+        """`ready` is what `readiness` says, but for the sources' trees."""
+        now, server, copy = self._clock(), self._running.health.state, self._copy
+        age = max(0.0, now - copy.at)
+        locked = any(each.stats.locked for each in copy.sources)
         return Moment(
             uptime=now - self._born,
-            age=max(0.0, now - copied),
+            age=age,
             server=server,
             trouble=0.0 if server.ok else max(0.0, now - server.since),
-            sources=sources,
+            sources=copy.sources,
+            members=copy.members,
+            server_version=copy.server_version,
+            topology=copy.topology,
+            workers=copy.workers,
+            retries=copy.retries,
+            reloads=dict(self._reloads),
+            last_reload=self._last_reload,
+            codec=self._codec,
+            ready=self._started and server.ok and age <= HANG and not locked,
         )
+
+    def hours(self) -> Mapping[str, Sequence[Hour]] | None:
+        """The newest hour files of each source; None while the event loop does not answer. From any other thread."""
+        loop, answer = self._loop, Future[Mapping[str, Sequence[Hour]]]()
+        if loop is None:
+            return None
+
+        def look() -> None:
+            if answer.set_running_or_notify_cancel():
+                try:
+                    answer.set_result(self._running.hours(HOURS))
+                except Exception as error:  # noqa: BLE001  whoever asked hears of it, the event loop does not
+                    answer.set_exception(error)
+
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(look)
+            with suppress(TookTooLong):
+                return answer.result(_PATIENCE)
+            answer.cancel()
+        return None
 
     def hanging(self) -> str | None:
         """A sentence when the event loop does not turn."""
@@ -207,65 +263,3 @@ def _trouble(moment: Moment) -> Obstacle:
 def _names(key: str) -> tuple[str, str]:
     source, _arrow, collection = key.rpartition(" -> ")
     return source, collection
-
-
-# -- for machines ----------------------------------------------------------------------------------------------------
-
-
-def readiness_document(obstacles: list[Obstacle]) -> dict[str, Any]:
-    """The JSON of `/readyz`."""
-    why = [{"code": obstacle.code, "sentence": obstacle.sentence} for obstacle in obstacles]
-    return {"format": FORMAT, "ready": not why, "why": why}
-
-
-def document(moment: Moment, obstacles: list[Obstacle]) -> dict[str, Any]:
-    """The JSON of `/status`: names end in their unit, `_s` is seconds. Nothing secret is in it."""
-    server = moment.server
-    return {
-        **readiness_document(obstacles),
-        "version": __version__,
-        "uptime_s": round(moment.uptime, 3),
-        "figures_age_s": round(moment.age, 3),
-        "server": {
-            "ok": server.ok,
-            "trouble_s": round(moment.trouble, 3),
-            "verdict": None if server.verdict is None else server.verdict.value,
-            "sentence": redact(server.sentence),
-            "retries": server.retries,
-        },
-        "sources": [_source_document(source) for source in moment.sources],
-    }
-
-
-def _source_document(source: SourceMoment) -> dict[str, Any]:
-    stats, done = source.stats, source.stats.done
-    return {
-        "source": source.source,
-        "collection": source.collection,
-        "live": stats.live,
-        "file": stats.file,
-        "lines": {"read": stats.lines_read, "settled": done.lines, "in_flight": stats.lines_in_flight},
-        "bytes": {
-            "read": stats.bytes_read,
-            "settled": stats.bytes_settled,
-            "in_flight": stats.bytes_read - stats.bytes_settled,
-            "lost": stats.lost_bytes,
-        },
-        "entries": {
-            "settled": stats.entries_settled,
-            "inserted": done.inserted,
-            "duplicates": done.duplicates,
-            "rejected": done.rejected,
-            "rejects": {reason.value: done.rejects.get(reason, 0) for reason in Reason},
-        },
-        "lag": {"bytes": stats.lag_bytes, "seconds": round(stats.lag_seconds, 3)},
-        "files": {
-            "open": stats.files_open,
-            "backlog": stats.files_backlog,
-            "rewritten": stats.rewritten,
-            "locked": len(stats.locked),
-        },
-        "spans_settled": stats.spans_settled,
-        "rollovers": stats.rollovers,
-        "unaccounted": stats.imbalance(),
-    }

@@ -19,7 +19,7 @@ from tests.fuzz.targets import expected
 from tests.fuzz.targets.bson_reader import elements_of
 
 from tailrace.ingest.codec.codec import PythonCodec
-from tailrace.model import Encoded, Framing, Identity, Numbers, Reason, Reject
+from tailrace.model import Encoded, Framing, Identity, Numbers, Reason, Reject, blocks_joined
 from tailrace.simulator import fill_lines, trade_lines
 from tailrace.streams import schema_of
 
@@ -67,7 +67,9 @@ def check(data: bytes) -> None:
         _codec(subject).encode(part, PREFIX, at) for part, at in ((chunk[:cut], base), (chunk[cut:], base + cut))
     )
     places = None if made.document_lines is None else [*(one.document_lines or []), *(two.document_lines or [])]
-    assert made == Encoded([*one.documents, *two.documents], one.rejects + two.rejects, one.lines + two.lines, places)
+    blocks = blocks_joined((one.blocks, two.blocks))
+    whole = [*one.documents, *two.documents], one.rejects + two.rejects, one.lines + two.lines, places, None, blocks
+    assert made == Encoded(*whole)
 
 
 @dataclass(slots=True)

@@ -29,6 +29,9 @@ The wrapper of a line {local_time, block_time, block_number, events, ...} is ask
 gives nothing. A reject of a whole line keeps the line; of one entry, that entry alone in a wrapper with the same
 fields, all as raw slices: encoded again at offset + index it has the same verdict and the same `_id`.
 
+The block number of a wrapped line counts (`model.Blocks`) when the line is a JSON object and the number an integer that
+fits int64: also where there are no entries, or where the line is kept aside for another fault of its wrapper.
+
 A document: `_id`, `user` of a fill, the members in order (a time followed by `<name>_ns`), and for a wrapped line
 block_number, block_time, block_time_ns, local_time, local_time_ns, then the wrapper's unknown fields in order. Types:
 integers int32 when they fit, else int64; `_ns` int64 always; dates in ms, floored; decimals by `numbers`. A JSON number
@@ -48,11 +51,15 @@ from tailrace.ingest.codec.document import NO_BLOCK, Block, DocumentWriter
 from tailrace.ingest.codec.faults import BLANK, Fault, entry_fault, parse, wrapper_fault
 from tailrace.ingest.codec.nesting import DEPTH_LIMIT, LINE_DEPTH_LIMIT, depth_of, is_shallow
 from tailrace.ingest.codec.slices import Slices
-from tailrace.model import Encoded, Framing, Identity, Numbers, Offset, Reason, Reject
+from tailrace.model import Blocks, Encoded, Framing, Identity, Numbers, Offset, Reason, Reject
 from tailrace.streams.schema import EVENTS, Schema
+from tailrace.streams.times import INT64_MAX, INT64_MIN
 
 MAX_DOCUMENT = 16 * 1024 * 1024
 """Bytes of BSON that a server takes as one document (MongoDB limits and thresholds)."""
+
+
+_BLOCK_NUMBER = "block_number"
 
 
 class Codec(Protocol):
@@ -100,23 +107,25 @@ class PythonCodec:
         if not lines[-1]:
             lines.pop()
         documents: list[bytes] = []
+        numbers: list[int] = []
         encoded = Encoded(documents, [], len(lines), [] if self._identity is Identity.CONTENT else None)
         places = encoded.document_lines
         start, end = base, base + len(data)
         for line in lines:
             try:
-                made = self._entries(line, prefix, start)
+                made = self._entries(line, prefix, start, numbers)
             except Exception:  # noqa: BLE001  whatever it was: the reason is asked for, and a defect comes up again there
-                documents += self._ask(line, prefix, start, min(start + len(line) + 1, end), encoded)
+                documents += self._ask(line, prefix, start, min(start + len(line) + 1, end), encoded, numbers)
             else:
                 documents += made
                 if places is not None:
                     places += [(start, index) for index in range(len(made))]
             start += len(line) + 1
+        encoded.blocks = _blocks_of(numbers)
         return encoded
 
-    def _entries(self, line: bytes, prefix: bytes, start: int) -> list[bytes]:
-        """The documents of a line in which all is well. Any exception: it is not."""
+    def _entries(self, line: bytes, prefix: bytes, start: int, numbers: list[int]) -> list[bytes]:
+        """The documents of a line in which all is well; its block number is added. Any exception: it is not."""
         if line.count(b"{") + line.count(b"[") > DEPTH_LIMIT and not is_shallow(line):
             raise ValueError("deep")
         value = self._decode(line)
@@ -128,13 +137,18 @@ class PythonCodec:
             made = [write(value, position_id(prefix, start), NO_BLOCK)]
         if max(map(len, made), default=0) > MAX_DOCUMENT:
             raise ValueError("large")
+        if self._wrapped:
+            numbers.append(value[_BLOCK_NUMBER])
         return made
 
-    def _ask(self, line: bytes, prefix: bytes, start: int, end: int, encoded: Encoded) -> list[bytes]:
-        """A line's documents; their places, and its rejects, each with its reason, are added to `encoded`."""
+    def _ask(
+        self, line: bytes, prefix: bytes, start: int, end: int, encoded: Encoded, numbers: list[int]
+    ) -> list[bytes]:
+        """A line's documents. Its block number is added to `numbers`; to `encoded` their places, and its rejects, each
+        with its reason."""
         documents: list[bytes] = []
         places = encoded.document_lines
-        for index, (made, kept) in enumerate(self._slowly(line, prefix, start)):
+        for index, (made, kept) in enumerate(self._slowly(line, prefix, start, numbers)):
             if isinstance(made, Fault):
                 encoded.rejects.append(
                     Reject(
@@ -152,13 +166,18 @@ class PythonCodec:
                 places.append((start, index))
         return documents
 
-    def _slowly(self, line: bytes, prefix: bytes, start: int) -> Iterator[tuple[bytes | Fault, bytes]]:
+    def _slowly(
+        self, line: bytes, prefix: bytes, start: int, numbers: list[int]
+    ) -> Iterator[tuple[bytes | Fault, bytes]]:
         """For each entry (of a line that cannot be read, once) its document, or its fault and the bytes to keep."""
         value, depth, fault = _read(line)
         if fault is None and not self._wrapped:
             fault = Fault(Reason.DEPTH, f"nests {depth} deep") if depth > DEPTH_LIMIT else None
             yield fault or self._one(value, position_id(prefix, start), NO_BLOCK), line
             return
+        number = value.get(_BLOCK_NUMBER) if type(value) is dict else None
+        if type(number) is int and INT64_MIN <= number <= INT64_MAX:
+            numbers.append(number)
         slices = Slices(line) if type(value) is dict else None
         if fault is None and depth > DEPTH_LIMIT and (slices is None or slices.wrapper_is_deep()):
             fault = Fault(Reason.DEPTH, "a field of the wrapper nests too deep")
@@ -183,6 +202,19 @@ class PythonCodec:
         if len(document) > MAX_DOCUMENT:
             return Fault(Reason.TOO_LARGE, f"{len(document)} bytes as a document")
         return document
+
+
+def _blocks_of(numbers: list[int]) -> Blocks | None:
+    """Of the numbers of lines in their order. None without any."""
+    if not numbers:
+        return None
+    last, gaps = numbers[0], list[tuple[int, int]]()
+    for number in numbers:
+        if number > last:
+            if number > last + 1:
+                gaps.append((last + 1, number - 1))
+            last = number
+    return Blocks(numbers[0], last, tuple(gaps))
 
 
 def _read(line: bytes) -> tuple[Any, int, Fault | None]:

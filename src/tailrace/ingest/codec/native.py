@@ -15,7 +15,7 @@ from tailrace.config.native import native_module
 from tailrace.identity import PLACE_LIMIT
 from tailrace.ingest.codec.codec import MAX_DOCUMENT, PythonCodec
 from tailrace.ingest.codec.nesting import DEPTH_LIMIT
-from tailrace.model import Encoded, Framing, Identity, Numbers
+from tailrace.model import Blocks, Encoded, Framing, Identity, Numbers, blocks_joined
 from tailrace.packed import Packed
 from tailrace.streams.schema import EntryShape, Field, Schema
 
@@ -29,6 +29,7 @@ class _Answer(NamedTuple):
     unsure: list[tuple[int, int, int]]
     lines: int
     checksum: int | None
+    stretches: list[tuple[int, int, int, list[tuple[int, int]]]]
 
 
 class _Encoder(Protocol):
@@ -81,19 +82,29 @@ class NativeCodec:
         made = _Answer(*self._encoder.encode(data, prefix, base))
         documents = Packed(made.data, memoryview(made.ends).cast(_OFFSET))
         encoded = Encoded(documents, [], made.lines, made.places, made.checksum)
+        # Of the lines after so many ranges that are left.
+        blocks = {before: Blocks(first, last, tuple(gaps)) for before, first, last, gaps in made.stretches}
         if made.unsure:
-            self._add_unsure(encoded, documents, made.unsure, (data, prefix, base))
+            self._add_unsure(encoded, documents, made.unsure, blocks, (data, prefix, base))
+        else:
+            encoded.blocks = blocks.get(0)
         return encoded
 
     def _add_unsure(
-        self, encoded: Encoded, sure: Packed, unsure: list[tuple[int, int, int]], given: tuple[bytes, bytes, int]
+        self,
+        encoded: Encoded,
+        sure: Packed,
+        unsure: list[tuple[int, int, int]],
+        blocks: dict[int, Blocks],
+        given: tuple[bytes, bytes, int],
     ) -> None:
         """Put what the reference makes of the lines that are left in its place. `unsure`: see `Encoder.encode`."""
         data, prefix, base = given
         parts: list[bytes] = []
         ends, places = array(_OFFSET), list[tuple[int, int]]()
         taken = 0
-        for before, start, end in unsure:
+        numbered = [blocks.get(0)]
+        for count, (before, start, end) in enumerate(unsure, 1):
             _append(parts, ends, sure, taken, before)
             if encoded.document_lines is not None:
                 places += encoded.document_lines[taken:before]
@@ -104,10 +115,12 @@ class NativeCodec:
                 ends.append((ends[-1] if ends else 0) + len(document))
             places += theirs.document_lines or ()
             encoded.rejects += theirs.rejects
+            numbered += (theirs.blocks, blocks.get(count))
             if encoded.checksum is not None:
                 encoded.checksum = plus(encoded.checksum, checksum(theirs.documents))
         _append(parts, ends, sure, taken, len(sure))
         encoded.documents = Packed(b"".join(parts), ends)
+        encoded.blocks = blocks_joined(numbered)
         if encoded.document_lines is not None:
             encoded.document_lines = places + encoded.document_lines[taken:]
 

@@ -11,6 +11,7 @@ from collections.abc import Collection
 import structlog
 
 from tailrace.ingest.files.names import HourlyTree, hour_of, pattern_of, plain_path
+from tailrace.ingest.lasting import Several
 from tailrace.model import Compression, SourceFile
 
 _NOTES_LIMIT = 1000  # kinds of foreign names to log, then silence
@@ -19,27 +20,46 @@ _log = structlog.get_logger(__name__)
 
 
 class Notes:
-    """What was said already: one line per kind of name and folder, not one per scan."""
+    """What was said already: one line per kind of name and folder, not one per scan. `now`: monotonic seconds of this
+    scan. `unread`: paths of the day folders that cannot be listed now, or hold files that cannot be looked at."""
 
     def __init__(self) -> None:
+        self.now = 0.0
+        self.unread = Several()
         self._said: set[tuple[str, str]] = set()
 
-    def first(self, folder: str, what: str) -> bool:
+    def _first(self, folder: str, what: str) -> bool:
         if (folder, what) in self._said or len(self._said) >= _NOTES_LIMIT:
             return False
         self._said.add((folder, what))
         return True
 
-    def forget(self, folder: str, what: str) -> None:
-        self._said.discard((folder, what))
-
     def foreign(self, folder: str, name: str) -> None:
-        if self.first(folder, "name " + pattern_of(name)):
+        if self._first(folder, "name " + pattern_of(name)):
             _log.info("name_skipped", folder=folder, name=name, why="neither a day (YYYYMMDD) nor an hour (0 to 23)")
 
     def unfit(self, folder: str, name: str, why: str) -> None:
-        if self.first(folder, "unfit " + name):
-            _log.warning("file_skipped", folder=folder, name=name, why=why)
+        if self._first(folder, "unfit " + name):
+            _log.warning(
+                "file_skipped",
+                path=os.path.join(folder, name),
+                folder=folder,
+                name=name,
+                why=why,
+                meaning="nothing behind this name is read or stored; the hour is, once a plain file stands there",
+            )
+
+    def say_still(self) -> None:
+        """At the end of a scan."""
+        if standing := self.unread.still(self.now):
+            _log.error(
+                "folders_still_unreadable",
+                folders=standing.count,
+                path=standing.longest,
+                for_s=standing.for_s,
+                meaning="the unread lines in them are not stored yet; the other folders go on",
+                todo="see the lines folder_unreadable and file_unreadable of each; path is the one that waits longest",
+            )
 
 
 class Found:
@@ -71,6 +91,7 @@ class DayFolder:
         self.day = day
         self._tree = tree
         self._notes = notes
+        self._failed: set[str] = set()  # plain paths that could not be looked at: tried again at every look
         self._inodes: dict[str, int] = {}  # of the accepted names, as listed: another one is another file
 
     def look(self, found: Found, wanted: Collection[str], *, everything: bool) -> None:
@@ -80,20 +101,31 @@ class DayFolder:
             listed = self._list()
         except FileNotFoundError:
             listed = {}
+            self._notes.unread.forget(self.path)
         except NotADirectoryError:
             self._notes.unfit(self._tree.hourly, os.path.basename(self.path), "not a folder")
             listed = {}
         except OSError as error:
-            self._locked(self.path, "folder_unreadable", error)
+            self.unlisted = True
+            if self._notes.unread.met(self.path, self._notes.now):
+                _log.error(
+                    "folder_unreadable",
+                    path=self.path,
+                    why=error.strerror,
+                    meaning="the unread lines of its files are not stored yet; the others go on, and this one is tried "
+                    "again",
+                    todo="give this user the right to list and enter it, or mend its disk",
+                )
             return
         before, self.files = self.files, {}
+        again, self._failed = self._failed, set()
         names: dict[str, list[str]] = {}
         for name in sorted(listed, key=_rank):
             names.setdefault(plain_path(name), []).append(name)
         for stem, candidates in names.items():
             key = f"{self.path}/{stem}"
             old = before.pop(key, None)
-            checked = everything or key in wanted
+            checked = everything or key in wanted or key in again
             # More than one only beside an archive; the next one when the first has vanished since the listing.
             for name in candidates:
                 same = old is not None and old.path.endswith("/" + name) and self._inodes.get(name) == listed[name]
@@ -104,11 +136,8 @@ class DayFolder:
             found.compare(old, self.files.get(key))
         found.vanished.extend(before.values())
         self._inodes = listed
-
-    def _locked(self, path: str, event: str, error: OSError) -> None:
-        self.unlisted = True
-        if self._notes.first(path, "unreadable"):
-            _log.error(event, path=path, why=error.strerror, meaning="its lines are not stored yet; it is tried again")
+        if not self.unlisted and (after := self._notes.unread.over(self.path, self._notes.now)) is not None:
+            _log.info("folder_readable_again", path=self.path, after_s=after, left=len(self._notes.unread))
 
     def _list(self) -> dict[str, int]:
         """name -> inode of every acceptable name. HAZARD: a folder that was followed may have become a link since."""
@@ -145,7 +174,16 @@ class DayFolder:
         except FileNotFoundError:
             return None
         except OSError as error:
-            self._locked(path, "file_unreadable", error)
+            self.unlisted = True
+            self._failed.add(plain_path(path))
+            if self._notes.unread.met(self.path, self._notes.now):  # one line a folder: they fail for one reason
+                _log.error(
+                    "file_unreadable",
+                    path=path,
+                    why=error.strerror,
+                    meaning="its unread lines are not stored yet; the other files go on, and this one is tried again",
+                    todo="give this user the right to read it, or mend the file or its disk",
+                )
             return old
         if (
             old is not None

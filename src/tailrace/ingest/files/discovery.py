@@ -20,6 +20,7 @@ import structlog
 
 from tailrace.ingest.files.day_folder import DayFolder, Found, Notes
 from tailrace.ingest.files.names import HourlyTree, day_of, plain_path
+from tailrace.ingest.lasting import Lasting
 from tailrace.model import SourceFile
 
 ROUND_S = 60.0
@@ -60,6 +61,7 @@ class Discovery:
     def __init__(self, tree: HourlyTree) -> None:
         self.tree = tree
         self._notes = Notes()
+        self._absent = Lasting()
         self._folders: dict[str, DayFolder] = {}  # by name, in order of day
         self._files: dict[str, SourceFile] = {}
         self._marked: frozenset[str] = frozenset()
@@ -81,6 +83,7 @@ class Discovery:
     def scan(self, now: float, *, full: bool = False, hinted: Collection[str] = ()) -> Scan:
         """`full`: look at everything now. `hinted`: paths of files or folders that a hint named."""
         found = Found()
+        self._notes.now = now
         present = self._list_days(found)
         if present:
             due = set(self._folders) if full else self._due(now)
@@ -90,6 +93,7 @@ class Discovery:
             for name in {*due, *newest, *locked, *found.new_folders, *self._names_of(wanted)} & self._folders.keys():
                 folder = self._folders[name]
                 folder.look(found, wanted, everything=name in due or folder.path in wanted)
+        self._notes.say_still()
         unlisted = {folder.day: folder.path for folder in self._folders.values() if folder.unlisted}
         return _applied(found, self._files, present, unlisted)
 
@@ -122,14 +126,26 @@ class Discovery:
         try:
             names = set(os.listdir(top))
         except OSError as error:
-            if self._notes.first(top, "unlistable"):
-                _log.warning("tree_absent", path=top, error=error.strerror, consequence="waiting for it to come back")
+            now = self._notes.now
+            if self._absent.met(now):
+                _log.warning(
+                    "tree_absent",
+                    path=top,
+                    error=error.strerror,
+                    for_s=self._absent.for_s(now),
+                    meaning="nothing is said to be lost: files that are open are read to their end, the others once it "
+                    "is back",
+                    todo="mount it again, or give this user the right to list it",
+                )
             self._last = None  # once it is back everything is looked at
             return False
-        self._notes.forget(top, "unlistable")
+        if (after := self._absent.over(self._notes.now)) is not None:
+            _log.info("tree_back", path=top, after_s=after, meaning="all of it is looked at, and what is new is read")
         new = {name: day for name in names - self._folders.keys() if (day := self._day(name)) is not None}
         for name in self._folders.keys() - names:
-            found.vanished.extend(self._folders.pop(name).files.values())
+            gone = self._folders.pop(name)
+            self._notes.unread.forget(gone.path)
+            found.vanished.extend(gone.files.values())
         if new:
             for name, day in new.items():
                 self._folders[name] = DayFolder(self.tree, name, day, self._notes)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -21,6 +22,7 @@ import structlog
 from tailrace.errors import ConfigurationError
 from tailrace.ingest.files.hints import Hint, PollingWatcher, Watcher, WatchMode
 from tailrace.ingest.files.names import day_of
+from tailrace.ingest.lasting import Few
 
 if TYPE_CHECKING:
     from asyncinotify import Event, Inotify, Mask, Watch
@@ -73,6 +75,8 @@ class NativeWatcher:
         self._seen: list[tuple[int, int] | None] = []
         self._stale = False  # the folders are not those that have watches any more
         self._warned = False
+        self._short = False  # the last attempt met a limit of the kernel
+        self._overflows = Few(1)
 
     async def __aenter__(self) -> Self:
         try:
@@ -131,7 +135,7 @@ class NativeWatcher:
         """
         if self._inotify is None:
             return
-        self._stale = False
+        self._stale = self._short = False
         self._seen = self._present()
         before, self._watched = self._watched, {}
         for hourly in self._hourly:
@@ -147,6 +151,9 @@ class NativeWatcher:
             for watch in self._inotify.watches:
                 if watch.wd in gone:
                     self._unwatch(watch)
+        if self._warned and not self._short:
+            self._warned = False
+            _log.info("watch_available_again", meaning="new lines are noticed at once again")
 
     def _present(self) -> list[tuple[int, int] | None]:
         """Device and inode of each hourly folder, None where there is none."""
@@ -191,6 +198,7 @@ class NativeWatcher:
             watch = self._inotify.add_watch(path, self._masks[kind])
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.ENOMEM):
+                self._short = True
                 self._warn(error)
             return None
         return self._watched.setdefault(watch.wd, _Watched(path, kind))
@@ -205,7 +213,12 @@ class NativeWatcher:
     def _warn(self, error: Exception) -> None:
         if not self._warned:
             self._warned = True
-            _log.warning("watch_unavailable", why=_why(error), consequence="polling is used instead; nothing is lost")
+            _log.warning(
+                "watch_unavailable",
+                why=_why(error),
+                meaning="nothing is lost: polling is used, so that lines are noticed at the next look (poll_interval)",
+                todo="raise that limit for lower latency; or set watch = poll, and this is not said",
+            )
 
     # -- what is noticed
 
@@ -223,6 +236,12 @@ class NativeWatcher:
         mask = int(event.mask)  # tests on an IntFlag cost a microsecond each
         if mask & _OVERFLOW:
             self._everything = self._stale = True
+            if (unsaid := self._overflows.admit(time.monotonic())) is not None:
+                _log.info(
+                    "watch_overflow",
+                    unsaid=unsaid,
+                    meaning="nothing is lost: the kernel dropped notifications, and all files are looked at instead",
+                )
             return
         watched = self._watched.get(event.watch.wd) if event.watch is not None else None
         if watched is None:

@@ -87,6 +87,7 @@ class Entering:
         self._slots.following[slot.key] = slot
         follower.changed_at = now
         self._losses.entered(follower, held.file)
+        self._descriptors.entered(held.file.path, now)
         log.debug("file_entered", path=held.file.path, offset=int(follower.tailer.offset))
         size = plain_size(held.file)
         if size is not None:
@@ -177,7 +178,7 @@ class Entering:
         self._losses.decided(slot.hour)
 
     def _give_up(self, slot: Slot, held: Held, error: Exception) -> None:
-        log.error("file_unreadable", path=held.file.path, why=str(error), meaning="its unread lines are not stored")
+        self._descriptors.unreadable(held.file.path, str(error))
         self._drop(slot, held)
         slot.sealed, slot.unreadable = held.file, True
         self._slots.tidy(slot)

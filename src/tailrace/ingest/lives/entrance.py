@@ -12,6 +12,7 @@ from typing import Protocol
 
 import structlog
 
+from tailrace.ingest.blocks import BlockGaps
 from tailrace.ingest.files import tailer as tailing
 from tailrace.ingest.files.names import plain_path
 from tailrace.ingest.files.reading import Reader
@@ -49,9 +50,11 @@ class LifeBusy(Exception):
 class Entrance:
     """All lives known of one source, by hour; the roster asks it, in the event loop."""
 
-    def __init__(self, name: Name, books: Books) -> None:
+    def __init__(self, name: Name, books: Books, gaps: BlockGaps | None = None) -> None:
+        """`gaps`: hears of the block numbers of a wrapped stream."""
         self._name = name
         self._books = books
+        self.gaps = gaps
         self._known: dict[int, dict[bytes, Known]] = {}
         self._stood: dict[tuple[int, int] | str, tuple[int, bytes]] = {}  # inode or plain path -> hour, prefix
 
@@ -66,6 +69,14 @@ class Entrance:
 
     def knows(self, hour: int, prefix: bytes) -> bool:
         return prefix in self._known.get(hour, {})
+
+    def hours(self) -> set[int]:
+        """All hours that lives are known of."""
+        return set(self._known)
+
+    def latest(self, hour: int) -> Known | None:
+        """The latest life known of this hour."""
+        return max(self._known.get(hour, {}).values(), key=lambda entry: entry.life.number, default=None)
 
     def offset_of(self, hour: int) -> int:
         """The furthest offset settled of any life of this hour, 0 when there is none."""
@@ -105,6 +116,7 @@ class Entrance:
             totals=replace(choice.counts),
             guard=tailer.guard_digest(),
             known_up_to=known_up_to,
+            gaps=self.gaps,
         )
 
     def _stood_at(self, *places: tuple[int, int] | str) -> Iterator[Known]:
@@ -191,5 +203,8 @@ def _report_rewritten(file: SourceFile, replaced: Known) -> None:
         path=file.path,
         life=replaced.life.number + 1,
         former_offset=int(replaced.offset),
-        meaning="truncated or rewritten under an equal first line: all of it is read as the next life of this file",
+        meaning="truncated or rewritten under an equal first line: all of it is read as the next life of this file; "
+        "what was stored of the former one stays",
+        todo="find out what rewrites the node's files; entries that stand in both lives are stored twice, except with "
+        "identity = content",
     )

@@ -52,13 +52,13 @@ def lives_at_end(files: Iterable[SourceFile], source: str, family: str) -> Itera
         try:
             reader = open_reader(file.path, file.compression, file.within)
         except (OSError, TailraceError) as error:
-            log.warning("file_skipped", path=file.path, why=str(error))
+            _say_not_passed_over(file, error)
             continue
         try:
             head = read_head(reader)
             start = end_of_lines(reader) if head is not None else 0
         except (OSError, TailraceError) as error:
-            log.warning("file_skipped", path=file.path, why=str(error))
+            _say_not_passed_over(file, error)
             continue
         finally:
             reader.close()
@@ -92,3 +92,12 @@ async def skip_what_is_there(ledger: Ledger, lives: Sequence[tuple[Life, bytes]]
             start=life.start,
         )
     return skipped
+
+
+def _say_not_passed_over(file: SourceFile, error: Exception) -> None:
+    log.warning(
+        "file_not_passed_over",
+        path=file.path,
+        why=str(error),
+        meaning="start_at = end, but where this file ends cannot be seen: once it can be read, all of it is stored",
+    )

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from tailrace.ingest.blocks import BlockGaps
 from tailrace.ingest.files.tailer import Tailer
 from tailrace.ingest.lives.choice import Known
 from tailrace.ingest.state.checkpoints import Checkpoint
 from tailrace.ingest.state.tracker import SettledPrefix
-from tailrace.model import Chunk, Life, LongLine, Offset, Outcome, SourceFile, Span, Totals
+from tailrace.model import Blocks, Chunk, Life, LongLine, Offset, Outcome, SourceFile, Span, Totals
 
 _NOTED_SIZES = 64  # how many (size, time) pairs are kept to date the oldest unsettled byte
 
@@ -21,8 +22,8 @@ _NOTED_SIZES = 64  # how many (size, time) pairs are kept to date the oldest uns
 @dataclass(slots=True, kw_only=True)
 class Follower:
     """`known_up_to`: the greatest `_id` that the collection held of this life when it was opened; spans that begin at
-    or below it are compared before anything is inserted. `guards`, `outcomes`: by span end, until the settled prefix
-    has passed it, so that `totals` are always those of the settled prefix."""
+    or below it are compared before anything is inserted. `guards`, `outcomes`, `blocks`: by span end, until the settled
+    prefix has passed it, so that `totals` are always those of the settled prefix. `gaps`: hears of `blocks`."""
 
     file: SourceFile
     life: Life
@@ -42,6 +43,8 @@ class Follower:
     unrecorded: bool = True
     guards: dict[int, bytes] = field(default_factory=dict)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
+    gaps: BlockGaps | None = None
+    blocks: dict[int, tuple[int, Blocks | None]] = field(default_factory=dict)
     noted: deque[tuple[int, float]] = field(default_factory=deque)
 
     @property
@@ -124,15 +127,20 @@ class Follower:
         self.tracker.add(piece.span.start, piece.span.end)
         self.guards[piece.span.end] = self.tailer.guard_digest()
 
-    def settle(self, span: Span, outcome: Outcome) -> None:
-        """Everything of `span` is durably stored or kept aside."""
+    def settle(self, span: Span, outcome: Outcome, blocks: Blocks | None = None) -> None:
+        """Everything of `span` is durably stored or kept aside. `blocks`: of its lines."""
         before = self.tracker.settled
         self.outcomes[span.end] = outcome
+        if self.gaps is not None:
+            self.blocks[span.end] = span.start, blocks
         settled = self.tracker.settle(span.start, span.end)
         if settled == before:
             return
         for end in [end for end in self.outcomes if end <= settled]:
             self.totals.add(self.outcomes.pop(end))
+        if self.gaps is not None:
+            for end in sorted(end for end in self.blocks if end <= settled):  # acknowledged in any order
+                self.gaps.settled(self.hour, self.life.prefix, *self.blocks.pop(end))
         self.guard = self.guards[settled]
         for end in [end for end in self.guards if end <= settled]:
             del self.guards[end]

@@ -23,7 +23,8 @@ log = structlog.get_logger("tailrace.files")
 
 
 class Leaving:
-    """`retiring`: followers that are not read any more and whose last checkpoint was not taken yet."""
+    """`retiring`: followers that are not read any more and whose last checkpoint was not taken yet. `seal_after` may
+    change at any time."""
 
     def __init__(
         self,
@@ -41,7 +42,7 @@ class Leaving:
         self._entrance = entrance
         self._losses = losses
         self._stats = stats
-        self._seal_after = seal_after
+        self.seal_after = seal_after
         self._once = once
         self.retiring: list[Follower] = []
 
@@ -70,9 +71,10 @@ class Leaving:
         self.retire(slot, follower)
 
     def unreadable(self, follower: Follower, error: Exception) -> None:
-        log.error("file_unreadable", path=follower.file.path, why=str(error), meaning="its unread lines are not stored")
+        self._descriptors.unreadable(follower.file.path, str(error))
         slot = self._slots.of(follower.file)
         slot.sealed, slot.unreadable = follower.file, True
+        self._slots.version += 1
         self.retire(slot, follower)
 
     def seal_idle(self, now: float) -> None:
@@ -85,7 +87,7 @@ class Leaving:
                 later_hour_exists=follower.hour < self._slots.newest,
                 read_to_end=follower.idle,
                 torn=follower.tailer.torn > 0,
-                seal_after=self._seal_after,
+                seal_after=self.seal_after,
             ):
                 self.seal(slot)
 
@@ -94,7 +96,12 @@ class Leaving:
         follower = slot.follower
         assert follower is not None
         if self._once and slot.torn:
-            log.warning("torn_rest", path=follower.file.path, bytes=slot.torn, meaning="waits for its newline")
+            log.warning(
+                "torn_rest",
+                path=follower.file.path,
+                bytes=slot.torn,
+                meaning="not stored yet: the last line waits for its newline, and is read once it has it",
+            )
         log.debug("file_sealed", path=follower.file.path, offset=int(follower.settled))
         slot.sealed = follower.file
         follower.sealed = True
@@ -120,6 +127,8 @@ class Leaving:
             if not follower.tracker.in_flight:
                 self.retiring.remove(follower)
                 rows.append((follower, follower.checkpoint(last=True)))
+                if follower.gaps is not None:
+                    follower.gaps.ended(follower.life.prefix)
         # After the last ones: a life that is followed again since has a later row here.
         for follower in [*self.retiring, *self._slots.followers()]:
             if follower.unsaved:

@@ -38,7 +38,12 @@ class Losses:
         if size > 0:
             self._stats.lost_bytes += size
             log.error(
-                "bytes_lost", path=path, bytes=size, why=why, meaning="these bytes were never stored and are gone"
+                "bytes_lost",
+                path=path,
+                bytes=size,
+                why=why,
+                meaning="these bytes were never stored and are gone",
+                todo="if a copy of the file exists, put it back under its name: it is read; find out what removed it",
             )
 
     def take_rows(self) -> list[Checkpoint]:

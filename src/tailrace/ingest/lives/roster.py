@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from tailrace.errors import RuntimeFailure
 from tailrace.ingest.files.names import plain_path
+from tailrace.ingest.lives.census import Census
 from tailrace.ingest.lives.choice import Known
 from tailrace.ingest.lives.descriptors import Descriptors
 from tailrace.ingest.lives.entering import Entering
@@ -58,6 +59,7 @@ class Roster:
         self._sightings = Sightings(slots, descriptors, self._remembered, losses, stats, once=once)
         self._leaving = Leaving(slots, descriptors, entrance, losses, stats, seal_after=options.seal_after, once=once)
         entering = Entering(slots, descriptors, entrance, losses, self._leaving, self._placing)
+        self.census = Census(slots, entrance)
         self._turns = Turns(slots, descriptors, Room(slots, descriptors, self._leaving), entering)
 
     def _placed(self) -> None:
@@ -150,11 +152,20 @@ class Roster:
         """A damaged archive, or an error of the disk: this file waits until it changes, the others go on."""
         self._leaving.unreadable(follower, error)
 
+    def seal_after(self, seconds: float) -> None:
+        """The option of that name, from now on."""
+        self._leaving.seal_after = seconds
+
     def seal_idle(self, now: float) -> None:
         """Close the files that nothing was added to for `seal_after` seconds and that have a later hour beside them."""
         self._leaving.seal_idle(now)
 
     # -- for the pipeline --------------------------------------------------------------------------------------
+
+    @property
+    def newest_hour(self) -> int:
+        """Epoch seconds of the latest hour that was ever seen; 0: none."""
+        return self._slots.newest
 
     @property
     def open_files(self) -> int:

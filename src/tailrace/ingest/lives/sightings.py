@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 import structlog
 
 from tailrace.ingest.files.names import plain_path
+from tailrace.ingest.lasting import Few
 from tailrace.ingest.lives.descriptors import Descriptors
 from tailrace.ingest.lives.follower import Follower
 from tailrace.ingest.lives.losses import Losses
@@ -20,6 +21,7 @@ from tailrace.ingest.lives.remembered import Remembered
 from tailrace.ingest.lives.slots import Held, Slot, Slots, by_hour, plain_size, same_file, unchanged
 from tailrace.ingest.stats import SourceStats
 from tailrace.model import SourceFile
+from tailrace.words import hour_words
 
 _GRACE = 2.0
 """Seconds, and at least one more scan, between a name's vanishing and the word that what was not read of it is lost:
@@ -47,6 +49,8 @@ class Sightings:
         self._losses = losses
         self._stats = stats
         self._once = once
+        self._few_rollovers = Few()
+        self._few_grown = Few()
         self._first_scan = True
         self._listed_again = False
         self.unlisted: Mapping[int, str] = {}
@@ -64,9 +68,10 @@ class Sightings:
     def seen(self, file: SourceFile, now: float) -> None:
         slot = self._slots.all.get(plain_path(file.path))
         if slot is None:
-            slot = self._new_slot(file)
+            slot = self._new_slot(file, now)
             if slot.sealed is not None:
                 return
+        self._slots.version += slot.missing
         slot.missing = slot.gone = False
         slot.gone_at = None
         newest = slot.newest
@@ -82,15 +87,51 @@ class Sightings:
         elif slot.follower is not None:
             self._grown(slot.follower, file, now)
         elif not unchanged(newest, file):
-            log.info("file_grew_after_seal", path=file.path, bytes=file.size - newest.size)
+            if (unsaid := self._few_grown.admit(now)) is not None:
+                log.info(
+                    "file_grew_after_seal",
+                    path=file.path,
+                    bytes=file.size - newest.size,
+                    unsaid=unsaid,
+                    meaning="what came late is read and stored",
+                )
             self._queue(slot, file)
 
-    def _new_slot(self, file: SourceFile) -> Slot:
-        self._stats.rollovers += 0 < self._slots.newest < file.hour and not self._first_scan
+    def _new_slot(self, file: SourceFile, now: float) -> Slot:
+        if 0 < self._slots.newest < file.hour and not self._first_scan:
+            self._stats.rollovers += 1
+            self._say_rolled_over(file, now)
         slot = self._slots.add(file)
         if self._remembered.finished(file, torn_too=not self._once):
             slot.sealed = file
         return slot
+
+    def _say_rolled_over(self, file: SourceFile, now: float) -> None:
+        """With what the hour before came to so far: its last lines may still come, and some may be in flight."""
+        unsaid = self._few_rollovers.admit(now)
+        if unsaid is None:
+            return
+        log.info(
+            "rolled_over", path=file.path, hour=hour_words(file.hour), unsaid=unsaid, before=self._account_of_head(now)
+        )
+
+    def _account_of_head(self, now: float) -> dict[str, str | int]:
+        """The newest hour until now. Its totals are those of the bytes settled, since the life began."""
+        head = self._slots.head
+        if head is None or head.newest is None:
+            return {}
+        if head.follower is None:
+            return {"path": head.newest.path}
+        follower, totals = head.follower, head.follower.totals
+        return {
+            "path": follower.file.path,
+            "lines": totals.lines,
+            "inserted": totals.inserted,
+            "duplicates": totals.duplicates,
+            "rejected": totals.rejected,
+            "bytes": int(follower.settled),
+            "bytes_unsettled": follower.lag(now)[0],
+        }
 
     def _queue(self, slot: Slot, file: SourceFile) -> None:
         for held in [held for held in slot.queue if held.reader is None]:
@@ -99,6 +140,7 @@ class Sightings:
                 self._losses.unopened(held, "replaced")
         slot.queue.append(Held(file, None))
         slot.sealed, slot.unreadable = None, False
+        self._slots.version += 1
         self._slots.active[slot.key] = slot
 
     def _grown(self, follower: Follower, file: SourceFile, now: float) -> None:
@@ -120,6 +162,8 @@ class Sightings:
             return
         slot.missing = True
         slot.sealed = None
+        self._slots.version += 1
+        self._descriptors.gone(file.path)
         if slot.follower is not None:
             slot.follower.dirty = True
         for held in slot.queue:
@@ -158,6 +202,7 @@ class Sightings:
 
     def hold(self, now: float) -> None:
         slots = self._slots
+        self._descriptors.say_still(now)
         for slot in [slot for slot in slots.active.values() if slot.missing]:
             self._await_archive(slot, now)
         if self._listed_again and not self._first_scan:

@@ -119,7 +119,8 @@ class Slot:
 
 class Slots:
     """The names of one source, by plain path. `all` that were seen; `active`: those that hold a descriptor or wait for
-    one; `following`: those whose file is followed. `newest`: the latest hour that was ever seen, `head`: its slot."""
+    one; `following`: those whose file is followed. `newest`: the latest hour that was ever seen, `head`: its slot.
+    `version`: another number whenever a name came, went, or became readable or unreadable."""
 
     def __init__(self) -> None:
         self.all: dict[str, Slot] = {}
@@ -127,9 +128,11 @@ class Slots:
         self.following: dict[str, Slot] = {}
         self.newest = 0
         self.head: Slot | None = None
+        self.version = 0
 
     def add(self, file: SourceFile) -> Slot:
         slot = self.all[plain_path(file.path)] = Slot(plain_path(file.path), file.hour)
+        self.version += 1
         if file.hour >= self.newest:
             self.newest, self.head = file.hour, slot
         return slot
@@ -144,6 +147,7 @@ class Slots:
             self.active.pop(slot.key, None)
             if slot.missing:
                 self.all.pop(slot.key, None)
+                self.version += 1
 
     def followers(self) -> list[Follower]:
         return [slot.follower for slot in self.following.values() if slot.follower is not None]

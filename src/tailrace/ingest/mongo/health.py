@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import structlog
 
 from tailrace.errors import Verdict
+from tailrace.ingest.mongo.retry_classes import RetryClass
 from tailrace.words import size_words
 
 SUMMARY_INTERVAL = 30.0
@@ -34,7 +35,8 @@ class HealthState:
 
 
 class ServerHealth:
-    """One per client. Written from the event loop; `state` is replaced whole, so any thread may read it."""
+    """One per client. Written from the event loop; `state` is replaced whole, so any thread may read it. `retries`:
+    failures that were repeated, by class, since the start."""
 
     def __init__(
         self,
@@ -42,15 +44,19 @@ class ServerHealth:
         in_flight_limit: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`in_flight_limit`: bytes after which reading stops, for the log line that says so."""
+        """`in_flight_limit`: see `limit`."""
         self.state = HealthState(ok=True)
+        self.retries = {kind.value: 0 for kind in RetryClass}
         self._clock = clock
         self._failing: set[object] = set()
         self._next_summary = 0.0
         self._log = structlog.get_logger("tailrace.mongodb")
-        limit = "the in-flight limit is reached"
-        if in_flight_limit is not None:
-            limit = f"{size_words(in_flight_limit)} are in flight"
+        self._meaning = ""
+        self.limit(in_flight_limit)
+
+    def limit(self, size: int | None) -> None:
+        """Bytes in flight after which reading stops, for the log line that says so."""
+        limit = "the in-flight limit is reached" if size is None else f"{size_words(size)} are in flight"
         self._meaning = f"nothing is lost; reading stops when {limit}; retrying until it is back"
 
     def failed(self, operation: object, verdict: Verdict, sentence: str) -> None:
@@ -78,11 +84,22 @@ class ServerHealth:
                 self._log.warning("mongodb_trouble", error=sentence, meaning=self._meaning)
         elif now >= self._next_summary:
             self._next_summary = now + SUMMARY_INTERVAL
-            self._log.warning(
-                "mongodb_still_in_trouble",
+            self._say_still(sentence, round(now - self.state.since))
+
+    def _say_still(self, sentence: str, for_s: int) -> None:
+        retries = self.state.retries
+        if self.state.verdict is Verdict.OPERATOR:
+            self._log.error(
+                "mongodb_still_refuses",
                 error=sentence,
-                for_s=round(now - self.state.since),
-                retries=self.state.retries,
+                for_s=for_s,
+                retries=retries,
+                meaning=self._meaning,
+                todo="mend it on the server",
+            )
+        else:
+            self._log.warning(
+                "mongodb_still_in_trouble", error=sentence, for_s=for_s, retries=retries, meaning=self._meaning
             )
 
     def over(self, operation: object, *, succeeded: bool) -> None:

@@ -16,9 +16,13 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+
 from tailrace.errors import SourceTaken
 from tailrace.ingest.mongo.connection import Collection, Document, upsert
 from tailrace.ingest.mongo.retrying import Retrier
+
+log = structlog.get_logger("tailrace.mongodb")
 
 LEASE = 20.0
 """Seconds that a lease lives after it was taken or renewed. Long enough for a failover, short enough to wait for."""
@@ -79,6 +83,15 @@ class Lease:
             mark = (lease["session"], lease["expires"])
             if seen is not None and mark != seen:
                 raise self._taken(lease)
+            if seen is None:
+                log.info(
+                    "waiting_for_lease",
+                    source=self._source,
+                    host=lease["host"],
+                    pid=lease["pid"],
+                    at_most_s=self._lifetime_ms / 1000,
+                    meaning="nothing is read yet: a process that runs, or was killed just now, holds this source",
+                )
             seen = mark
             await asyncio.sleep(min(_LOOK_INTERVAL, self._lifetime_ms / 4000))
 

@@ -21,6 +21,7 @@ from tailrace.errors import RuntimeFailure, ServerRefusesUs, Verdict
 from tailrace.ingest.mongo import backoff
 from tailrace.ingest.mongo.describing import describe
 from tailrace.ingest.mongo.health import ServerHealth
+from tailrace.ingest.mongo.retry_classes import retry_class
 from tailrace.ingest.mongo.verdicts import DRIVER_ERRORS, verdict
 
 SILENCE = 3.0
@@ -119,13 +120,15 @@ class Attempts:
         what = verdict(error)
         if what is Verdict.REJECT or what is Verdict.STOP:
             raise RuntimeFailure(f"MongoDB failed while {self._doing}: {describe(error)}") from error
-        await self.wait(what, describe(error))
+        await self.wait(what, describe(error), error)
 
-    async def wait(self, what: Verdict, sentence: str) -> None:
-        """Report the failure and wait. `what` is RETRY or OPERATOR. Raises ServerRefusesUs for OPERATOR at start-up."""
+    async def wait(self, what: Verdict, sentence: str, said: BaseException | int = 0) -> None:
+        """Report the failure and wait. `what` is RETRY or OPERATOR; `said`: an error or a code, for counting by class.
+        Raises ServerRefusesUs for OPERATOR at start-up."""
         if what is Verdict.OPERATOR and self._retrier.starting:
             raise ServerRefusesUs(f"MongoDB refuses {self._doing}: {sentence}")
         self._retrier.health.failed(self, what, sentence)
+        self._retrier.health.retries[retry_class(said, what).value] += 1
         await self.pause(what)
 
     async def pause(self, what: Verdict = Verdict.RETRY) -> None:

@@ -14,6 +14,7 @@ If we die anywhere here nothing is settled and the span is read again: what was 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -37,7 +38,7 @@ from tailrace.ingest.mongo.verdicts import (
     is_overload,
     verdict,
 )
-from tailrace.model import Reason
+from tailrace.model import DuplicateCause, Reason
 from tailrace.packed import Packed
 
 BATCH_DOCUMENTS = 5_000
@@ -56,6 +57,12 @@ _LEAST_DOCUMENTS = 100
 _INVISIBLE_PATIENCE = 5  # quick looks at a duplicate that no majority shows yet, before it counts as trouble
 
 Documents = dict[bytes, bytes]  # by id, in file order
+
+Todo = tuple[Documents, DuplicateCause | None]
+"""Documents to settle, compared first for this cause: they are likely to be there, or nobody knows their fate."""
+
+Wrote = Callable[[float, int], None]
+"""(seconds, documents) of an insert command that was acknowledged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +89,22 @@ class Settlement:
     """The documents of one span. `inserted`, `duplicates` and `refused` grow until every document is in one of them.
 
     `unlisted`: refusals for a code that nobody knows. `rests_on_read`: a duplicate was proven by reading, and no
-    journaled write was acknowledged since; the caller must fence before it settles the span.
+    journaled write was acknowledged since; the caller must fence before it settles the span. `lost_reply`: those of the
+    duplicates that we had inserted ourselves, with an answer that did not come or said nothing.
     """
 
     def __init__(
-        self, collection: Collection, retrier: Retrier, ignore: frozenset[str], *, pace: Pace | None = None
+        self,
+        collection: Collection,
+        retrier: Retrier,
+        ignore: frozenset[str],
+        *,
+        pace: Pace | None = None,
+        wrote: Wrote | None = None,
     ) -> None:
         self.inserted = 0
         self.duplicates = 0
+        self.lost_reply = 0
         self.refused: dict[bytes, Refusal] = {}
         self.unlisted = 0
         self.rests_on_read = False
@@ -97,6 +112,7 @@ class Settlement:
         self._retrier = retrier
         self._ignore = ignore
         self._pace = pace
+        self._wrote = wrote
 
     async def insert(self, documents: Packed) -> None:
         """As `settle`, of documents that are most likely not there and have an `_id` each. While all goes well they are
@@ -106,7 +122,7 @@ class Settlement:
             return
         for batch in documents.cut(BATCH_DOCUMENTS, BATCH_BYTES):
             with self._retrier.attempts("storing documents") as attempts:
-                work = await self._insert(attempts, batch, partial(_by_id, batch))
+                work = await self._insert(attempts, batch, partial(_by_id, batch), DuplicateCause.REPLAY)
                 while work:
                     work += await self._attempt(attempts, *work.pop())
 
@@ -114,7 +130,7 @@ class Settlement:
         """Returns when every document is accounted for. Raises RuntimeFailure (STOP); CancelledError passes."""
         for batch in _batches(self._fitting(documents)):
             with self._retrier.attempts("storing documents") as attempts:
-                work = [(batch, compare_first)]
+                work: list[Todo] = [(batch, DuplicateCause.REPLAY if compare_first else None)]
                 while work:
                     work += await self._attempt(attempts, *work.pop())
 
@@ -125,25 +141,30 @@ class Settlement:
             self.refused[key] = Refusal(Reason.TOO_LARGE, detail)
         return {key: documents[key] for key in documents if key not in self.refused} if large else documents
 
-    async def _attempt(self, attempts: Attempts, documents: Documents, compare: bool) -> list[tuple[Documents, bool]]:
+    async def _attempt(self, attempts: Attempts, documents: Documents, compare: DuplicateCause | None) -> list[Todo]:
         """One round of one batch; what is still to do of it."""
-        if compare:
-            documents = await self._compare(documents)
+        if compare is not None:
+            documents = await self._compare(documents, compare)
             if not documents:
                 return []
-        return await self._insert(attempts, Packed.of(documents.values()), lambda: documents)
+        cause = compare or DuplicateCause.REPLAY
+        return await self._insert(attempts, Packed.of(documents.values()), lambda: documents, cause)
 
     async def _insert(
-        self, attempts: Attempts, batch: Packed, documents: Callable[[], Documents]
-    ) -> list[tuple[Documents, bool]]:
-        """Send one batch; what is still to do of it. `documents`: the batch by id, for when something is."""
+        self, attempts: Attempts, batch: Packed, documents: Callable[[], Documents], cause: DuplicateCause
+    ) -> list[Todo]:
+        """Send one batch; what is still to do of it. `documents`: the batch by id, for when something is. `cause`: why
+        one of them may be there already."""
+        begun = time.perf_counter()
         try:
             with attempts.limited():
                 await insert(self._collection, batch)
         except BulkWriteError as error:
-            return await self._partly(attempts, documents(), error)
+            return await self._partly(attempts, documents(), error, cause)
         except DRIVER_ERRORS as error:
-            return await self._failed(attempts, documents(), error)
+            return await self._failed(attempts, documents(), error, cause)
+        if self._wrote is not None:
+            self._wrote(time.perf_counter() - begun, len(batch))
         self._acknowledged(len(batch))
         attempts.succeeded()
         return []
@@ -157,7 +178,7 @@ class Settlement:
         if inserted:
             self.rests_on_read = False  # the journal that holds this write holds all that was read before it
 
-    async def _compare(self, documents: Documents) -> Documents:
+    async def _compare(self, documents: Documents, cause: DuplicateCause) -> Documents:
         """Settle what is stored already; the rest, in order."""
         absent: Documents = {}
         with self._retrier.attempts("comparing with what is stored") as attempts:
@@ -172,30 +193,31 @@ class Settlement:
                     work += reversed(_halves(part)) if _too_slow(part, error) else [part]
                     continue
                 absent.update(proof.absent)
-                self._proven(proof)
+                self._proven(proof, cause)
         return absent
 
-    def _proven(self, proof: Proof) -> None:
+    def _proven(self, proof: Proof, cause: DuplicateCause) -> None:
         self.duplicates += len(proof.equal)
+        self.lost_reply += len(proof.equal) if cause is DuplicateCause.LOST_REPLY else 0
         self.rests_on_read = self.rests_on_read or bool(proof.equal)
         for key, name in proof.different.items():
             detail = f"the stored document with this _id has another {name}"
             self.refused[key] = Refusal(Reason.ID_CONFLICT, detail)
 
     async def _partly(
-        self, attempts: Attempts, documents: Documents, error: BulkWriteError
-    ) -> list[tuple[Documents, bool]]:
+        self, attempts: Attempts, documents: Documents, error: BulkWriteError, cause: DuplicateCause
+    ) -> list[Todo]:
         """A reply that names documents, or says that the write concern was not met."""
         reply = read_reply(error, len(documents))
         if reply.concern is not None:
             self._slow_down(reply.concern[0])
             what = Verdict.OPERATOR if document_verdict(reply.concern[0]) is Verdict.OPERATOR else Verdict.RETRY
-            await attempts.wait(what, describe(error))
-            return [(documents, True)]
+            await attempts.wait(what, describe(error), error)
+            return [(documents, DuplicateCause.LOST_REPLY)]
         self._acknowledged(reply.inserted)
         keys = list(documents)
         refused = {keys[index]: problem for index, problem in reply.errors.items()}
-        absent = await self._compare({key: documents[key] for key in refused})
+        absent = await self._compare({key: documents[key] for key in refused}, cause)
         again: dict[bytes, DocumentError] = {}
         for key in absent:
             problem = refused[key]
@@ -209,14 +231,14 @@ class Settlement:
             attempts.succeeded()
             return []
         await self._wait_for(attempts, list(again.values()))
-        return [({key: documents[key] for key in again}, True)]
+        return [({key: documents[key] for key in again}, cause)]
 
     async def _wait_for(self, attempts: Attempts, problems: list[DocumentError]) -> None:
         troubles = [problem for problem in problems if not problem.duplicate_id]
         if troubles:
             self._slow_down(troubles[0].code)
             worst = next((p for p in troubles if p.verdict is Verdict.OPERATOR), troubles[0])
-            await attempts.wait(worst.verdict, worst.detail)
+            await attempts.wait(worst.verdict, worst.detail, worst.code)
         elif attempts.failures < _INVISIBLE_PATIENCE:
             # Another writer inserted it a moment ago and the majority does not have it yet.
             await attempts.pause()
@@ -224,21 +246,21 @@ class Settlement:
             await attempts.wait(Verdict.RETRY, "a document that is there already is not visible to the majority yet")
 
     async def _failed(
-        self, attempts: Attempts, documents: Documents, error: BaseException
-    ) -> list[tuple[Documents, bool]]:
+        self, attempts: Attempts, documents: Documents, error: BaseException, cause: DuplicateCause
+    ) -> list[Todo]:
         """The command failed as a whole, or nobody knows what became of it."""
         what = verdict(error)
         if what is Verdict.STOP:
             raise RuntimeFailure(f"MongoDB failed while storing documents: {describe(error)}") from error
         if what is not Verdict.REJECT:
             self._slow_down(error)
-            await attempts.wait(what, describe(error))
+            await attempts.wait(what, describe(error), error)
             parts = _halves(documents) if _too_slow(documents, error) else [documents]
-            return [(part, True) for part in reversed(parts)]
+            return [(part, DuplicateCause.LOST_REPLY) for part in reversed(parts)]
         if len(documents) > 1:
-            return [(half, False) for half in reversed(_halves(documents))]
+            return [(half, None) for half in reversed(_halves(documents))]
         problem = DocumentError(code=code_of(error), message=describe(error), on_id=False)
-        for key in await self._compare(documents):
+        for key in await self._compare(documents, cause):
             self._refuse(key, Refusal(problem.reason, problem.message[:DETAIL_LIMIT]), listed=is_listed(error))
         attempts.succeeded()
         return []

@@ -19,7 +19,7 @@ from tailrace.ingest.mongo.connection import Handles
 from tailrace.ingest.mongo.proof import ID, highest_id
 from tailrace.ingest.mongo.rejects import RejectStore
 from tailrace.ingest.mongo.retrying import Retrier
-from tailrace.ingest.mongo.settling import Pace, Refusal, Settlement
+from tailrace.ingest.mongo.settling import Pace, Refusal, Settlement, Wrote
 from tailrace.model import Chunk, Encoded, Life, LongLine, Offset, Outcome, Reason, Reject
 from tailrace.packed import Packed
 from tailrace.streams.compare import differing_field
@@ -46,8 +46,10 @@ class Writer:
         ignore: frozenset[str] = frozenset(),
         entry_of: EntryOf = whole_line,
         pace: Pace | None = None,
+        wrote: Wrote | None = None,
     ) -> None:
-        """`fence`: `Ledger.fence`. `ignore`: `schema.compared(identity)`, fields in which copies may differ."""
+        """`fence`: `Ledger.fence`. `ignore`: `schema.compared(identity)`, fields in which copies may differ. `wrote`:
+        is told of every insert command that was acknowledged."""
         self._data = handles.data
         self._retrier = retrier
         self._rejects = RejectStore(handles.rejects, retrier)
@@ -55,6 +57,7 @@ class Writer:
         self._ignore = ignore
         self._entry_of = entry_of
         self._pace = pace
+        self._wrote = wrote
 
     async def write(self, chunk: Chunk, encoded: Encoded, *, compare_first: bool) -> Outcome:
         """Settle the chunk that `encoded` was made of. `compare_first`: its documents may be there already (below
@@ -62,9 +65,10 @@ class Writer:
 
         Raises EveryDocumentRefused when the server refused all of at least two documents for unlisted reasons.
         """
-        settlement = Settlement(self._data, self._retrier, self._ignore, pace=self._pace)
+        settlement = Settlement(self._data, self._retrier, self._ignore, pace=self._pace, wrote=self._wrote)
+        repeated = 0
         if compare_first or encoded.document_lines is not None:
-            refused = await self._documents(settlement, encoded.documents, compare_first=compare_first)
+            refused, repeated = await self._documents(settlement, encoded.documents, compare_first=compare_first)
         else:
             refused = await self._new_documents(settlement, encoded.documents)
         if settlement.unlisted >= 2 and settlement.unlisted == len(encoded.documents):
@@ -77,7 +81,13 @@ class Writer:
         await self._rejects.keep(chunk.span.life, rejects)
         if settlement.rests_on_read:
             await self._fence()
-        outcome = Outcome(lines=encoded.lines, inserted=settlement.inserted, duplicates=settlement.duplicates)
+        outcome = Outcome(
+            lines=encoded.lines,
+            inserted=settlement.inserted,
+            duplicates=settlement.duplicates + repeated,
+            lost_reply=settlement.lost_reply,
+            repeated=repeated,
+        )
         outcome.checksum = minus(encoded.checksum, checksum(encoded.documents[index] for index in refused))
         for reject in rejects:
             outcome.rejects[reject.reason] = outcome.rejects.get(reject.reason, 0) + 1
@@ -105,13 +115,14 @@ class Writer:
 
     async def _documents(
         self, settlement: Settlement, documents: Sequence[bytes], *, compare_first: bool
-    ) -> dict[int, Refusal]:
-        """Settle all documents; the refused ones by index.
+    ) -> tuple[dict[int, Refusal], int]:
+        """Settle all documents; the refused ones by index, and how many repeat one before them.
 
         Under content identity one span may hold an `_id` more than once. The first is settled; the others are
         compared with it when it is stored, and get their own turn when it was refused.
         """
         refused: dict[int, Refusal] = {}
+        repeated = 0
         remaining = list(range(len(documents)))
         while remaining:
             first: dict[bytes, int] = {}
@@ -125,10 +136,10 @@ class Writer:
                 if key in settlement.refused:
                     remaining.append(i)
                 elif (name := differing_field(documents[first[key]], documents[i], self._ignore)) is None:
-                    settlement.duplicates += 1
+                    repeated += 1
                 else:
                     refused[i] = Refusal(Reason.ID_CONFLICT, f"the document stored with this _id has another {name}")
-        return refused
+        return refused, repeated
 
     def _reject(self, chunk: Chunk, encoded: Encoded, index: int, refusal: Refusal) -> Reject:
         start, entry = locate(chunk, encoded, index)

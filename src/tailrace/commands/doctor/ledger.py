@@ -1,0 +1,108 @@
+"""What the collection's ledger says: other settings, another writer, or what `run` would begin with. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pymongo
+from bson import DatetimeMS
+
+from tailrace.commands.doctor.files import Seen
+from tailrace.commands.doctor.finding import Finding, Subject, fine, note, parted, problem
+from tailrace.commands.doctor.state import StateSeen
+from tailrace.config import SourceSettings
+from tailrace.ingest.mongo.connection import Handles
+from tailrace.ingest.mongo.ledger_documents import (
+    StoredSettings,
+    first_difference,
+    settings_document,
+    settings_sentence,
+)
+from tailrace.ingest.mongo.made import uuids
+from tailrace.ingest.mongo.server import ServerFacts
+from tailrace.ingest.wiring import stream_directory
+from tailrace.model import StartAt
+from tailrace.words import duration_words, size_words
+
+
+async def look(
+    source: SourceSettings, seen: Seen, state: StateSeen, facts: ServerFacts, ours: Handles, now: float | None
+) -> list[Finding]:
+    """`now`: the server's clock, epoch seconds. Raises PyMongoError."""
+    settings = settings_document(
+        StoredSettings(
+            identity=source.identity, numbers=source.numbers, family=source.family, clustered=facts.clustered
+        )
+    )
+    with pymongo.timeout(5):
+        stored = await ours.files.find_one({"_id": "settings"})
+        registered = await ours.files.find_one({"_id": f"source/{source.source}"}) or {}
+        lives = await ours.files.count_documents({"source": source.source, "fingerprint": {"$exists": True}})
+        there = await uuids(ours)
+    changed = first_difference(stored, settings) if stored is not None else None
+    if changed is not None and stored is not None and (facts.documents or lives):
+        sentence = settings_sentence(source.namespace, changed, stored, settings)
+        return [problem(Subject.LEDGER, *parted(sentence, "use another collection"))]
+    findings = [*_other_name(source, state, there.get(source.collection))]
+    findings += of_lease(source, registered.get("lease"), state, now)
+    started = registered.get("state") == "started"
+    return [*findings, of_beginning(source, seen, facts, lives, started=started)]
+
+
+def of_beginning(source: SourceSettings, seen: Seen, facts: ServerFacts, lives: int, *, started: bool) -> Finding:
+    """`lives`: of this source, in the ledger. Pure."""
+    where = source.namespace
+    if started:
+        known = f"{facts.documents:,} documents there, {lives:,} files known from source {source.source}"
+        return fine(Subject.LEDGER, f"{where}: {known}: run would continue")
+    created = "" if facts.exists else "; the collection would be created"
+    size = size_words(seen.size)
+    if source.start_at is StartAt.END:
+        begin = f"first start: run would skip the {size} that are there (start_at = end){created}"
+    else:
+        begin = f"first start: run would catch up with {len(seen.files)} files, {size}{created}"
+    if facts.documents and not lives:
+        return note(
+            Subject.LEDGER,
+            f"{where}: {begin}; {facts.documents:,} documents are there that no ledger of this source explains",
+            "nothing if another source or program wrote them and they may be together; else set another collection",
+        )
+    return fine(Subject.LEDGER, f"{where}: {begin}")
+
+
+def of_lease(
+    source: SourceSettings, lease: Mapping[str, Any] | None, state: StateSeen, now: float | None
+) -> Iterator[Finding]:
+    """Whether somebody else writes under this source's name. `now`: epoch seconds by the server. Pure."""
+    expires = None if lease is None else lease.get("expires")
+    if lease is None or now is None or not isinstance(expires, DatetimeMS):
+        return
+    left = int(expires) / 1000 - now
+    if left <= 0 or lease.get("instance") == state.instance:
+        return
+    who = f"process {lease.get('pid')} on {lease.get('host')}"
+    yield problem(
+        Subject.LEDGER,
+        f"source {source.source} of {source.namespace} is being written by {who}, with another state directory",
+        f"stop that one, or set another source here; if it has just died: wait {duration_words(left)}",
+    )
+
+
+def _other_name(source: SourceSettings, state: StateSeen, uuid: bytes | None) -> Iterator[Finding]:
+    root = stream_directory(source)
+    for each in state.bindings:
+        same = (each.namespace, each.root, each.collection_uuid) == (source.namespace, root, uuid)
+        if same and each.source != source.source:
+            yield problem(
+                Subject.LEDGER,
+                f"{root} was ingested into {source.namespace} as source {each.source} before: as {source.source} every "
+                "entry would be stored a second time",
+                f"set source = {each.source} again, or choose another collection",
+            )
+        elif (each.source, each.namespace) == (source.source, source.namespace) and each.root != root:
+            yield note(
+                Subject.LEDGER,
+                f"source {source.source} was fed from {each.root} until now, and from {root} from now on",
+                "nothing if the tree was moved; for another node set another source",
+            )

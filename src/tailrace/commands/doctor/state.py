@@ -1,0 +1,176 @@
+"""The state directory: could `run` make and write it, who holds it, what does its database say. Read, never opened.
+
+HAZARD: taking the lock for a moment, even a shared one, could end a `run` that is just starting; and opening the
+database would make files beside it. So the kernel's own list of locks is read, and a copy of the database elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+from tailrace.commands.doctor.finding import Finding, Subject, fine, note, problem, skipped
+from tailrace.ingest.state.checkpoints import DATABASE, STATE_VERSION
+from tailrace.ingest.state.holder import holder
+
+APPLICATION_ID = 0x7461696C
+"""As in `ingest.state.checkpoints` (a test holds them together)."""
+
+_OTHERS = 0o077
+_REBUILT = "nothing in MongoDB is affected, the file is rebuilt from the collection's ledger"
+
+
+class Binding(NamedTuple):
+    """Which tree a source was last fed from, into which collection."""
+
+    source: str
+    namespace: str
+    collection_uuid: bytes
+    root: str
+
+
+@dataclass(slots=True)
+class StateSeen:
+    """`holder`: "pid 12 on host" of the `run` that holds the directory; None when nobody does. `instance`: whose leases
+    are our own; None where there is no database that could be read."""
+
+    findings: list[Finding] = field(default_factory=list)
+    holder: str | None = None
+    instance: str | None = None
+    bindings: tuple[Binding, ...] = ()
+
+    @property
+    def pid(self) -> int | None:
+        word = (self.holder or "").removeprefix("pid ").partition(" ")[0]
+        return int(word) if word.isdecimal() else None
+
+
+def look(state_dir: Path) -> StateSeen:
+    seen = StateSeen()
+    usable = [*_directory(state_dir)]
+    seen.findings += usable
+    if any(finding.level == "PROBLEM" for finding in usable):
+        seen.findings.append(skipped(Subject.STATE, "state_dir cannot be used"))
+        return seen
+    with suppress(OSError):
+        pid = holder(state_dir)
+        seen.holder = None if pid is None else f"pid {pid} on {socket.gethostname()}"
+    seen.findings += _database(state_dir / DATABASE, seen)
+    return seen
+
+
+def existing(path: Path) -> Path:
+    """The path itself, or the nearest folder above it that is there. PermissionError counts as there."""
+    for each in (path, *path.parents):
+        with suppress(FileNotFoundError, NotADirectoryError):
+            os.lstat(each)
+            return each
+    return Path("/")
+
+
+def _directory(path: Path) -> Iterator[Finding]:
+    remedy = "make it a directory that the user that runs tailrace may write to, or set another state_dir"
+    there = existing(path)
+    if not there.is_dir():
+        yield problem(Subject.STATE_DIR, f"{path} cannot be used: {there} is not a directory", remedy)
+        return
+    if not os.access(there, os.W_OK | os.X_OK):
+        why = "is on a file system that is read-only" if _read_only(there) else "may not be written to by this user"
+        yield problem(Subject.STATE_DIR, f"{path} cannot be used: {there} {why}", remedy)
+        return
+    if there != path:
+        yield fine(Subject.STATE_DIR, f"{path} (will be made)")
+        return
+    stat = path.stat()
+    if stat.st_mode & _OTHERS:
+        sentence = f"{path} is open to other users (mode {stat.st_mode & 0o777:04o}); expected is 0700"
+        yield note(Subject.STATE_DIR, sentence, f"chmod 700 {path}")
+    elif stat.st_uid != os.geteuid():
+        sentence = f"{path} belongs to {_user(stat.st_uid)}, and this check runs as {_user(os.geteuid())}"
+        yield note(
+            Subject.STATE_DIR,
+            sentence,
+            f"check and run as {_user(stat.st_uid)}: what holds for one user may not for another",
+        )
+    else:
+        yield fine(Subject.STATE_DIR, f"{path} (there)")
+
+
+def _read_only(path: Path) -> bool:
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
+
+
+def _database(path: Path, seen: StateSeen) -> Iterator[Finding]:
+    if seen.holder is not None:
+        yield note(
+            Subject.STATE,
+            f"a tailrace run is at work on this directory ({seen.holder}); a second one would end with exit 78",
+            "nothing if that is the one you mean; for another one set a state_dir of its own",
+        )
+    if not path.exists():
+        if seen.holder is None:
+            yield fine(Subject.STATE, "no state yet: it is made at the first start, or rebuilt from the ledger")
+        return
+    try:
+        with TemporaryDirectory(prefix="tailrace-check-") as folder:
+            finding = _read(_copy(path, Path(folder)), path, seen)
+    except OSError as error:
+        finding = problem(
+            Subject.STATE, f"{path} cannot be read: {error.strerror}", "give its user the right to read it"
+        )
+    except sqlite3.DatabaseError as error:
+        finding = problem(Subject.STATE, f"{path} is damaged ({error})", f"delete it and start again; {_REBUILT}")
+    if seen.holder is None:
+        yield finding  # else it was copied while it was written to, and whoever has it open knows better
+
+
+def _copy(path: Path, folder: Path) -> Path:
+    """The database and its log. Not the index of the log (`-shm`): SQLite makes it anew, here."""
+    for each in (path, path.with_name(f"{path.name}-wal")):
+        with suppress(FileNotFoundError):
+            shutil.copyfile(each, folder / each.name)
+    return folder / path.name
+
+
+def _read(copy: Path, path: Path, seen: StateSeen) -> Finding:
+    with closing(sqlite3.connect(copy)) as database:
+
+        def one(query: str) -> object:
+            row = database.execute(query).fetchone()
+            return None if row is None else row[0]
+
+        version, application = one("PRAGMA user_version"), one("PRAGMA application_id")
+        if application != APPLICATION_ID:
+            remedy = f"delete it and start again, or set another state_dir; {_REBUILT}"
+            return problem(Subject.STATE, f"{path} is a database of another program", remedy)
+        seen.instance = str(one("SELECT value FROM meta WHERE key = 'instance'"))
+        if isinstance(version, int) and version > STATE_VERSION:
+            newer = one("SELECT value FROM meta WHERE key = 'written_by'")
+            sentence = f"{path} was written by tailrace {newer}, which is newer than this one"
+            return problem(Subject.STATE, sentence, f"run that version, or delete the file; {_REBUILT}")
+        verdict = one("PRAGMA quick_check")
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(verdict)
+        seen.bindings = tuple(
+            Binding(*row) for row in database.execute("SELECT source, namespace, collection_uuid, root FROM binding")
+        )
+        rows = one("SELECT count(*) FROM checkpoint")
+    older = "" if version == STATE_VERSION else f", of version {version}: run brings it to {STATE_VERSION}"
+    bound = ", ".join(f"{each.source} into {each.namespace}" for each in seen.bindings) or "no source yet"
+    return fine(Subject.STATE, f"{rows} checkpoints ({bound}){older}")

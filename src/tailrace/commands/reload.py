@@ -1,0 +1,90 @@
+"""`tailrace reload`: have a running instance read its configuration again, and say what became of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Annotated, Any
+
+import typer
+
+from tailrace.commands.common import settle_settings
+from tailrace.config.flags import ConfigOption, with_settings
+from tailrace.config.units import parse_duration
+from tailrace.errors import Exit, RuntimeFailure, UsageError, one_line
+from tailrace.ingest.state.holder import holder
+from tailrace.ops import notes
+
+_LOOK = 0.05  # seconds
+
+
+@with_settings
+def reload(
+    flags: dict[str, str],
+    config: ConfigOption = None,
+    timeout: Annotated[
+        str, typer.Option("--timeout", metavar="DURATION", help="How long to wait for the outcome.")
+    ] = "60s",
+) -> None:
+    """Have the `run` on this state directory read its configuration again (as SIGHUP does), and say what changed.
+
+    The instance reads the file, variables and flags that it was started with; those given here only tell its state
+    directory. Exit 0: taken over, or nothing to change; 78: refused, nothing has changed; 70: none runs, or a source
+    that was added did not start.
+    """
+    try:
+        patience = parse_duration(timeout)
+    except ValueError as error:
+        raise UsageError(f"--timeout {timeout}: {error}") from None
+    settings = settle_settings(flags, config, require=frozenset()).settings
+    state_dir = settings.state_dir
+    try:
+        pid = holder(state_dir)
+    except OSError as error:
+        raise RuntimeFailure(
+            f"{state_dir} cannot be looked at ({error.strerror}): run this as the user of run"
+        ) from None
+    if pid is None:
+        raise RuntimeFailure(
+            f"no tailrace runs on the state directory {state_dir}: name its own with --state-dir or --config"
+        )
+    path = state_dir / notes.RELOAD
+    before = _number(notes.read(path), pid)
+    try:
+        os.kill(pid, signal.SIGHUP)
+    except OSError as error:
+        raise RuntimeFailure(f"process {pid} cannot be told ({error.strerror}): run this as the user of run") from None
+    _show(_outcome(path, pid, before, patience))
+
+
+def _outcome(path: Any, pid: int, before: int, patience: float) -> dict[str, Any]:
+    until = time.monotonic() + patience
+    while time.monotonic() < until:
+        outcome = notes.read(path)
+        if _number(outcome, pid) > before:
+            return outcome
+        time.sleep(_LOOK)
+    raise RuntimeFailure(
+        f"process {pid} did not say within {patience:g} s what became of it: it may be starting, stopping, or draining "
+        "a source that was removed; its log says, and so does tailrace status"
+    )
+
+
+def _number(outcome: dict[str, Any], pid: int) -> int:
+    """Of the last reload of this very process; 0: it has made none."""
+    number = outcome.get("number")
+    return number if outcome.get("pid") == pid and isinstance(number, int) else 0
+
+
+def _show(outcome: dict[str, Any]) -> None:
+    refused = outcome.get("outcome") == "refused"
+    words = {"changed": "reloaded", "unchanged": "nothing has changed", "refused": "refused: nothing has changed"}
+    typer.echo(words.get(str(outcome.get("outcome")), str(outcome.get("outcome"))))
+    for label, key in (("changed", "changed"), ("left", "left"), ("PROBLEM", "problems")):
+        for sentence in outcome.get(key, ()):
+            typer.echo(f"  {label:<8}{one_line(str(sentence))}")
+    if refused:
+        raise typer.Exit(Exit.CONFIGURATION)
+    if outcome.get("problems"):
+        raise typer.Exit(Exit.FAILURE)

@@ -1,0 +1,121 @@
+"""What `run` does at SIGHUP: read the configuration again, and take over what can change (docs/decisions/0009).
+
+    read and validate whole -> prepare what is added -> take over -> say what became of it, everywhere
+
+Whatever fails, the former configuration stays and the ingestion goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from tailrace.config import Loaded
+from tailrace.errors import SettingsError
+from tailrace.ingest.instance import Instance, Reloaded
+from tailrace.ops import logs, notes
+from tailrace.ops.logs import redact
+from tailrace.ops.status import Monitor, Reload, ReloadOutcome
+from tailrace.ops.systemd import Notifier
+
+log = structlog.get_logger("tailrace")
+
+
+class Reloader:
+    """`read` loads the configuration as at the start. `request` may be called at any time, from the event loop: what is
+    asked for while a reload goes on is one more after it."""
+
+    def __init__(self, instance: Instance, monitor: Monitor, notifier: Notifier, read: Callable[[], Loaded]) -> None:
+        self._instance = instance
+        self._monitor = monitor
+        self._notifier = notifier
+        self._read = read
+        self._asked = asyncio.Event()
+        self._started = asyncio.Event()
+        self._number = 0
+
+    def request(self) -> None:
+        self._asked.set()
+
+    def started(self) -> None:
+        """Start-up is over: what was asked for before is done now."""
+        self._started.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        await self._started.wait()
+        while True:
+            await self._asked.wait()
+            self._asked.clear()
+            self._notifier.reloading()
+            try:
+                self._say(await self._reload())
+            finally:
+                self._notifier.ready()
+
+    async def _reload(self) -> Reloaded:
+        try:
+            loaded = await asyncio.to_thread(self._read)
+        except SettingsError as error:
+            return Reloaded(problems=tuple(error.problems), refused=True)
+        for warning in loaded.warnings:
+            log.warning("configuration", note=warning, meaning="it works as set; note says what is given up")
+        before = self._instance.settings
+        try:
+            result = await self._instance.reload(loaded.settings)
+        except Exception as error:  # noqa: BLE001  a defect in a reload must not end the ingestion, nor all reloads after
+            return Reloaded(problems=(f"it failed in the middle: {type(error).__name__}: {error}",))
+        settings = self._instance.settings
+        if (before.log_format, before.log_level) != (settings.log_format, settings.log_level):
+            logs.configure(settings.log_format.value, settings.log_level.value)
+        return result
+
+    def _say(self, result: Reloaded) -> None:
+        if result.refused:
+            outcome = ReloadOutcome.REFUSED
+        else:
+            outcome = ReloadOutcome.CHANGED if result.changed else ReloadOutcome.UNCHANGED
+        problems = tuple(redact(each) for each in result.problems)
+        at = time.time()
+        self._monitor.beat()
+        self._monitor.reloaded(
+            Reload(at=at, outcome=outcome, changed=result.changed, left=result.left, problems=problems)
+        )
+        if result.refused:
+            log.error(
+                "reload_refused",
+                why="; ".join(problems),
+                meaning="nothing has changed: the former configuration stays, and the ingestion goes on",
+                todo="mend the configuration, then reload again",
+            )
+        elif problems:
+            log.error(
+                "source_not_started",
+                why="; ".join(problems),
+                meaning="its files are not stored; the other sources go on",
+                todo="mend that, then reload again",
+            )
+        if not result.refused:
+            log.info("reloaded", outcome=outcome.value, changed=list(result.changed), left=list(result.left))
+        self._number += 1
+        notes.write(
+            self._path,
+            {
+                "pid": os.getpid(),
+                "number": self._number,
+                "at": at,
+                "outcome": outcome.value,
+                "changed": result.changed,
+                "left": result.left,
+                "problems": problems,
+            },
+        )
+
+    @property
+    def _path(self) -> Path:
+        return self._instance.settings.state_dir / notes.RELOAD

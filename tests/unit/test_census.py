@@ -1,0 +1,120 @@
+"""What files there are and where each stands, on a real tree."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from pathlib import Path
+
+import pytest
+from tests.unit.test_roster import LIMIT, Scene, lines
+
+from tailrace.ingest.blocks import BlockGaps
+from tailrace.ingest.lives.census import FileCounts, FileState
+from tailrace.model import Blocks, Outcome
+
+HOUR = 3600
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    return Scene(tmp_path, seal_after=2.0)
+
+
+def states(scene: Scene, *, live: bool = True) -> dict[str, str]:
+    return {each.path.rpartition("hourly/")[2]: each.state for each in scene.roster.census.hours(72, live=live)}
+
+
+async def test_each_state_of_a_file(scene: Scene) -> None:
+    """Waiting before it is opened or without a line, reading or live when followed, then sealed."""
+    scene.write("20250310/9", lines(1))
+    scene.look()
+    assert (states(scene), scene.roster.census.counts()) == ({"20250310/9": "waiting"}, FileCounts(waiting=1))
+    await scene.turn(settle=False)
+    assert states(scene, live=False) == {"20250310/9": "reading"}
+    scene.write("20250310/10", b"half a line")
+    await scene.turn()
+    assert states(scene) == {"20250310/9": "reading", "20250310/10": "waiting"}
+    assert scene.roster.census.counts() == FileCounts(waiting=1, following=1)
+
+
+async def test_sealed_files_and_live_ones(scene: Scene) -> None:
+    """A sealed one keeps its figures; the newest is live."""
+    scene.write("20250310/9", lines(1, 2))
+    await scene.turn()
+    scene.write("20250310/10", lines(3))
+    await scene.turn()
+    scene.now += 10
+    scene.roster.seal_idle(scene.now)
+    assert states(scene) == {"20250310/9": "sealed", "20250310/10": "live"}
+    assert scene.roster.census.counts() == FileCounts(following=1, sealed=1)
+    first, second = scene.roster.census.hours(72, live=True)
+    assert (first.settled, first.lines, first.size, second.hour - first.hour) == (first.size, 2, len(lines(1, 2)), HOUR)
+    assert [each.path for each in scene.roster.census.hours(1, live=True)] == [second.path], "the newest"
+
+
+async def test_hours_without_a_file(scene: Scene) -> None:
+    """Named while they are missing, and no longer once a file comes, or where the collection knows the hour."""
+    for hour in (5, 6, 9):
+        scene.write(f"20250310/{hour}", lines(hour))
+    await scene.turn()
+    census = scene.roster.census
+    assert [hour // HOUR % 24 for hour in census.missing] == [7, 8]
+    assert [each.state for each in census.hours(72, live=True)].count(FileState.MISSING) == 2
+    scene.write("20250310/7", lines(7))
+    await scene.turn()
+    assert [hour // HOUR % 24 for hour in census.missing] == [8]
+    os.unlink(scene.file("20250310/6"))
+    await scene.turn()
+    scene.now += 10
+    await scene.turn()
+    assert [hour // HOUR % 24 for hour in census.missing] == [8], "6 is gone, and stored"
+
+
+async def test_what_nobody_can_mend_is_not_counted_for_ever(scene: Scene) -> None:
+    """Two days back from the newest hour, no further."""
+    scene.write("20250301/0", lines(1))
+    scene.write("20250310/9", lines(2))
+    await scene.turn()
+    assert len(scene.roster.census.missing) == 48
+
+
+async def test_a_damaged_archive_is_unreadable_until_another_takes_its_place(scene: Scene) -> None:
+    """And is counted as that, not as sealed."""
+    whole = gzip.compress(os.urandom(200_000).hex().encode() + b"\n")
+    path = scene.write("20250310/9.gz", whole[:1000] + bytes(1000) + whole[2000:])
+    scene.write("20250310/10", lines(1))
+    await scene.turn()
+    if (follower := next((f for f in scene.roster.followers() if f.file.compression), None)) is not None:
+        scene.roster.unreadable(follower, OSError("damaged"))
+    counts = scene.roster.census.counts()
+    assert (counts.unreadable, counts.sealed) == (1, 0) or counts.waiting == 1
+    path.write_bytes(gzip.compress(lines(4)))
+    await scene.turn()
+    assert scene.roster.census.counts().unreadable == 0
+
+
+async def test_blocks_that_no_file_has(tmp_path: Path) -> None:
+    """Within a file, whatever order its spans are acknowledged in, and between two hours; not while one waits."""
+    scene = Scene(tmp_path, seal_after=2.0)
+    gaps = scene.roster.census._entrance.gaps = BlockGaps()
+    scene.write("20250310/9", lines(1, 2, 3))
+    scene.write("20250310/10", lines(4))
+    scene.look()
+    while await scene.roster.enter_next(scene.now):
+        pass
+    for follower in sorted(scene.roster.followers(), key=lambda follower: follower.hour):
+        pieces = []
+        while (piece := follower.tailer.next_chunk(len(lines(1)), LIMIT)) is not None:
+            follower.begin(piece)
+            pieces.append(piece)
+        follower.dirty = False
+        base = follower.hour // HOUR * 100
+        for number, piece in reversed(list(enumerate(pieces))):
+            follower.settle(piece.span, Outcome(lines=1), Blocks(base + 2 * number, base + 2 * number))
+    assert scene.roster.census.missing_blocks() == 2, "the first may still grow"
+    scene.now += 10
+    scene.roster.seal_idle(scene.now)
+    scene.roster.take_rows()
+    assert scene.roster.census.missing_blocks() == 2 + 95
+    assert gaps.missing == 97
