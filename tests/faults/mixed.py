@@ -15,7 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.support.mixed import Mixed, MixedOptions, MixedResult
+from tests.support.mixed import Mixed, MixedOptions
+from tests.support.watched import MixedResult
 
 
 def main() -> int:

@@ -13,12 +13,15 @@ def test_all_who_count_say_the_same(tmp_path: Path) -> None:
     balances at every look, the lag is soon small again, and metrics, `/status`, `tailrace status`, the dashboard,
     MongoDB and the files agree at the end."""
     seed = random_from_seed().randrange(1 << 32)
-    result = Mixed(tmp_path, MixedOptions(seconds=20.0, seed=seed, hour=4.0, reload_every=2.5)).run()
+    result = Mixed(tmp_path, MixedOptions(seconds=15.0, seed=seed, hour=4.0, reload_every=2.5)).run()
     assert result.complaints == []
     assert len(result.tables) == 10, "one who counts was not asked"
-    assert result.tables["/metrics"]["entries"] > 40_000
+    assert result.tables["/metrics"]["entries"] > 35_000
     assert result.tables["/metrics"]["rejected"] > 0
+    assert result.tables["/metrics"]["lost_reply"] > 0, (
+        "no acknowledgement was lost: the equation was not put to a test"
+    )
     assert {fault.what for fault in result.faults} >= {"mongod killed with -9 and started", "mongod frozen"}
     assert result.reloads >= 3
     assert result.rollovers >= 3
-    assert result.scrapes >= 15
+    assert result.scrapes >= 12

@@ -84,7 +84,7 @@ def of_status_text(url: str) -> Table:
     done = tailrace("status", "--url", url)
     assert done.returncode == 0, done.stderr
     lines = re.search(r"([\d,]+) lines read = ([\d,]+) settled \+ 0 in flight, difference (\d+)", done.stdout)
-    entries = re.search(r"([\d,]+) inserted, ([\d,]+) duplicate, ([\d,]+) rejected", done.stdout)
+    entries = re.search(r"([\d,]+) inserted, ([\d,]+) duplicate ?(?:\([^)]*\))?, ([\d,]+) rejected", done.stdout)
     assert lines is not None, done.stdout
     assert entries is not None, done.stdout
     read, settled, difference = map(_number, lines.groups())

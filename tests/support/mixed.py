@@ -16,12 +16,11 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 from tests.support.agreement import (
-    Table,
     differences,
     of_disk,
     of_metrics,
@@ -34,10 +33,11 @@ from tests.support.agreement import (
     of_watch,
 )
 from tests.support.counting import count, hours_of_tree
-from tests.support.scrape import Scrape, Series, ask
+from tests.support.scrape import Scrape, ask
 from tests.support.servers import Server
 from tests.support.tailrace_process import Run, tailrace, until
 from tests.support.under_load import peak
+from tests.support.watched import LIMIT, SOON, MixedResult, Scraper
 
 from tailrace.model import Framing
 from tailrace.simulator import Manifest, Node, Plan
@@ -45,10 +45,7 @@ from tailrace.simulator import Manifest, Node, Plan
 STREAM = "node_trades_by_block"
 SOURCE = COLLECTION = "node_trades"
 DATABASE = "mixed"
-SOON = 2.0
-"""Seconds: a lag below it is none that an operator would see."""
-
-_LIMIT = 60.0  # seconds for the lag to be small again, and for a reload to be over
+_MOST_FAULTS = 7
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -63,75 +60,6 @@ class MixedOptions:
     hour: float = 60.0
     reload_every: float = 20.0
     page: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """`back`: seconds from its end until the lag is small, as the scraper saw it."""
-
-    at: float
-    what: str
-    lasted: float
-    back: float
-
-
-@dataclass(slots=True)
-class MixedResult:
-    """`cpu`: share of a core that `run` took while the node wrote; `worst_lag`: seconds; `memory`: bytes."""
-
-    seconds: float = 0.0
-    faults: list[Fault] = field(default_factory=list)
-    reloads: int = 0
-    rollovers: int = 0
-    scrapes: int = 0
-    cpu: float = 0.0
-    memory: int = 0
-    worst_lag: float = 0.0
-    tables: dict[str, Table] = field(default_factory=dict)
-    complaints: list[str] = field(default_factory=list)
-
-
-class Scraper:
-    """Asks every second, and holds each answer against the one before."""
-
-    def __init__(self, url: str, result: MixedResult) -> None:
-        self._url, self._result = url, result
-        self._before: Series = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="scraper")
-        self.lag = 0.0
-        self._thread.start()
-
-    def close(self) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        due = time.monotonic()
-        while not self._stop.is_set():
-            try:
-                self._look(Scrape(ask(self._url, "/metrics").body))
-                assert ask(self._url, "/status").status == 200
-            except Exception as error:  # noqa: BLE001  whatever it is, the verdict at the end names it
-                self._complain(f"a scrape failed: {type(error).__name__}: {error}")
-            due += 1.0
-            self._stop.wait(max(0.0, due - time.monotonic()))
-
-    def _look(self, scrape: Scrape) -> None:
-        result = self._result
-        result.scrapes += 1
-        self.lag = scrape.value("tailrace_lag_seconds")
-        result.worst_lag = max(result.worst_lag, self.lag)
-        for name in ("tailrace_unaccounted", "tailrace_lost_bytes_total", "tailrace_missing_hours"):
-            if scrape.value(name):
-                self._complain(f"{name} is {scrape.value(name):g}")
-        for key, was in self._before.items():
-            if key[0].endswith(("_total", "_count", "_sum", "_bucket")) and scrape.series.get(key, -1.0) < was:
-                self._complain(f"{key} went from {was:g} to {scrape.series.get(key)}")
-        self._before = scrape.series
-
-    def _complain(self, sentence: str) -> None:
-        self._result.complaints.append(f"scrape {self._result.scrapes}: {sentence}")
 
 
 class Mixed:
@@ -176,7 +104,7 @@ class Mixed:
         return self.result
 
     def _with(self, run: Run, url: str) -> None:
-        run.wait_for("waiting_for_root" if not (self._data / STREAM / "hourly").is_dir() else "live")
+        run.wait_for("live")
         written: list[Manifest] = []
         node = threading.Thread(target=lambda: written.append(self._node.run(self._stop_node)), name="node")
         scraper = Scraper(url, self.result)
@@ -184,7 +112,7 @@ class Mixed:
         node.start()
         try:
             self._operate(run, scraper, begun)
-            node.join(self._options.seconds + _LIMIT)
+            node.join(self._options.seconds + LIMIT)
             self.result.seconds = time.monotonic() - begun
             self.result.cpu = (_cpu(run.process.pid) - cpu) / self.result.seconds
         finally:
@@ -210,8 +138,8 @@ class Mixed:
         """Faults are spread over the time, each with room to recover; reloads come between and beside them."""
         seconds, every = self._options.seconds, self._options.reload_every
         kinds = [self._killed, self._frozen, self._restarted, self._frozen]
-        step = max(8.0, seconds / 8)
-        faults = [(step * (number + 1), kinds[number % len(kinds)]) for number in range(int(seconds / step) - 1)]
+        many = max(2, min(_MOST_FAULTS, int(seconds // 10)))
+        faults = [(seconds * (n + 1) / (many + 1), kinds[n % len(kinds)]) for n in range(many)]
         reload_at, end = every, seconds - 2.0
         while (now := time.monotonic() - begun) < end:
             if faults and now >= faults[0][0]:
@@ -223,20 +151,10 @@ class Mixed:
                 time.sleep(0.05)
 
     def _fault(self, kind: Callable[[], str], scraper: Scraper, begun: float) -> None:
-        at = time.monotonic()
-        what = kind()
-        ended = time.monotonic()
-        with suppress(AssertionError):
-            until(lambda: self._asked_since(scraper, ended) and scraper.lag < SOON, _LIMIT)
-        back = time.monotonic() - ended
-        if scraper.lag >= SOON:
-            self.result.complaints.append(f"{what}: the lag was still {scraper.lag:.1f} s after {back:.0f} s")
-        self.result.faults.append(Fault(at - begun, what, ended - at, back))
-        self._say(f"{at - begun:7.1f} s  {what}, for {ended - at:.1f} s; lag below {SOON:g} s after {back:.1f} s")
-
-    def _asked_since(self, scraper: Scraper, moment: float) -> bool:
-        """Figures are at most half a second old when they are asked for, and that is once a second."""
-        return time.monotonic() - moment > 1.6 and not scraper._stop.is_set()
+        fault = scraper.through(kind, begun)
+        self._say(
+            f"{fault.at:7.1f} s  {fault.what}, for {fault.lasted:.1f} s; lag below {SOON:g} s after {fault.back:.1f} s"
+        )
 
     def _killed(self) -> str:
         self._server.kill()
@@ -249,8 +167,9 @@ class Mixed:
         return "mongod stopped and started"
 
     def _frozen(self) -> str:
+        """Longer than `write_timeout`: what was sent is stored when it thaws, and acknowledged too late."""
         with self._server.frozen():
-            time.sleep(self._rng.uniform(2.0, 5.0))
+            time.sleep(self._rng.uniform(3.0, 5.0))
         return "mongod frozen"
 
     def _reload(self, run: Run) -> None:
@@ -263,7 +182,7 @@ class Mixed:
                 self.result.complaints.append(f"reload: exit {done.returncode}: {done.stdout}{done.stderr}")
         else:
             run.process.send_signal(signal.SIGHUP)
-        run.wait_for("reloaded", _LIMIT, before + 1)
+        run.wait_for("reloaded", LIMIT, before + 1)
         self.result.reloads += 1
 
     def _write_config(self) -> None:
@@ -274,7 +193,7 @@ class Mixed:
             f'max_in_flight_bytes = "{draw(("1MiB", "8MiB", "64MiB"))}"\n'
             f"max_workers = {draw((1, 2, 8, 16))}\n"
             f'max_line_bytes = "{draw(("16MiB", "64MiB"))}"\n'
-            f'write_timeout = "{draw(("2s", "10s", "30s"))}"\n'
+            f'write_timeout = "{draw(("1s", "2s"))}"\n'
             f'retry_max_delay = "{draw(("200ms", "1s"))}"\n'
             f'shutdown_grace = "{draw(("5s", "20s"))}"\n'
             f'log_level = "{draw(("info", "debug"))}"\n'
@@ -288,7 +207,7 @@ class Mixed:
             return (table["lines"], table["lines_read"]) == (written.lines, written.lines)
 
         with suppress(AssertionError):
-            until(settled, _LIMIT)
+            until(settled, LIMIT)
         self.result.tables["the node's own account"] = {
             "lines": written.lines,
             "entries": written.entries,

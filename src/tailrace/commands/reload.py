@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -50,7 +51,11 @@ def reload(
             f"no tailrace runs on the state directory {state_dir}: name its own with --state-dir or --config"
         )
     path = state_dir / notes.RELOAD
-    before = _number(notes.read(path), pid)
+    before = notes.read(path)
+    if not _catches(pid, signal.SIGHUP):
+        raise RuntimeFailure(
+            f"process {pid} takes no reload (run --once, an older version, or one just begun): it was left alone"
+        )
     try:
         os.kill(pid, signal.SIGHUP)
     except OSError as error:
@@ -58,11 +63,11 @@ def reload(
     _show(_outcome(path, pid, before, patience))
 
 
-def _outcome(path: Any, pid: int, before: int, patience: float) -> dict[str, Any]:
+def _outcome(path: Path, pid: int, before: dict[str, Any], patience: float) -> dict[str, Any]:
     until = time.monotonic() + patience
     while time.monotonic() < until:
         outcome = notes.read(path)
-        if _number(outcome, pid) > before:
+        if outcome != before and outcome.get("pid") == pid:
             return outcome
         time.sleep(_LOOK)
     raise RuntimeFailure(
@@ -71,10 +76,14 @@ def _outcome(path: Any, pid: int, before: int, patience: float) -> dict[str, Any
     )
 
 
-def _number(outcome: dict[str, Any], pid: int) -> int:
-    """Of the last reload of this very process; 0: it has made none."""
-    number = outcome.get("number")
-    return number if outcome.get("pid") == pid and isinstance(number, int) else 0
+def _catches(pid: int, number: int) -> bool:
+    """HAZARD: to a process without a handler the signal is death."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+        words = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+        return bool(int(words["SigCgt"], 16) >> (number - 1) & 1)
+    except (OSError, KeyError, ValueError):
+        return True  # not Linux: nothing is known
 
 
 def _show(outcome: dict[str, Any]) -> None:

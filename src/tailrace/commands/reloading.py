@@ -56,7 +56,8 @@ class Reloader:
             try:
                 self._say(await self._reload())
             finally:
-                self._notifier.ready()
+                if not self._notifier.is_stopping:
+                    self._notifier.ready()
 
     async def _reload(self) -> Reloaded:
         try:
@@ -67,7 +68,7 @@ class Reloader:
             log.warning("configuration", note=warning, meaning="it works as set; note says what is given up")
         before = self._instance.settings
         try:
-            result = await self._instance.reload(loaded.settings)
+            result = await self._instance.reload(loaded.settings, self._asked)
         except Exception as error:  # noqa: BLE001  a defect in a reload must not end the ingestion, nor all reloads after
             return Reloaded(problems=(f"it failed in the middle: {type(error).__name__}: {error}",))
         settings = self._instance.settings

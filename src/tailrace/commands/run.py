@@ -71,7 +71,7 @@ async def _run(loaded: Loaded, read: Callable[[], Loaded], *, once: bool) -> Non
     reloader = Reloader(instance, monitor, notifier, read)
     if not once:
         reload_on_hangup(reloader.request, hung_up)
-    note = loaded.settings.state_dir / notes.INSTANCE
+    note, noted = loaded.settings.state_dir / notes.INSTANCE, False
     try:
         async with (
             serving(None if once else loaded.settings.http, monitor) as address,
@@ -80,6 +80,8 @@ async def _run(loaded: Loaded, read: Callable[[], Loaded], *, once: bool) -> Non
         ):
 
             def ready() -> None:
+                nonlocal noted
+                noted = True
                 memory.settle()
                 monitor.started()
                 notes.write(note, {"pid": os.getpid(), "http": address and str(address), "started": time.time()})
@@ -91,7 +93,7 @@ async def _run(loaded: Loaded, read: Callable[[], Loaded], *, once: bool) -> Non
         _say_stopped(instance, unless_idle=True)
         raise
     finally:
-        if notes.read(note).get("pid") == os.getpid():
+        if noted:
             notes.remove(note)
     _say_stopped(instance)
 

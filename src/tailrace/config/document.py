@@ -80,7 +80,7 @@ In the file above the first `[[sources]]`.
 {names}
 
 `--config PATH` (`TAILRACE_CONFIG`) names the file. Other variables that are looked at: `STATE_DIRECTORY` (set by
-systemd), `XDG_STATE_HOME` and `HOME` for `state_dir`, `HOME` for `~`, `CREDENTIALS_DIRECTORY` (set by systemd: nobody is
+systemd), `XDG_STATE_HOME` and `HOME` for `state_dir`, `HOME` for `~`, `CREDENTIALS_DIRECTORY` (of systemd: nobody is
 warned about who may read a credential there). Variables that begin with `TAILRACE_TEST_` belong to the tests
 (`TAILRACE_TEST_MONGOD`: the mongod they start), and those that Kubernetes makes for a service called tailrace
 (`TAILRACE_PORT`, `TAILRACE_SERVICE_HOST`, ...) are ignored.

@@ -81,8 +81,12 @@ class Following:
         self._pipeline: Pipeline | None = None
 
     async def prepare(self) -> None:
-        """Raises ConfigurationError. Nothing is read yet; collections that were not there are."""
+        """Raises ConfigurationError, also where the state directory knows these files under another name. Nothing is
+        read yet; collections that were not there are."""
         self._pipeline = await self._make(Former())
+        assert self.facts is not None
+        books = book_options(self.source, self.facts)
+        self._shared.store.must_be_free(books.source, books.namespace, books.collection_uuid, books.root)
 
     async def run(self, ready: Callable[[], None]) -> None:
         """`ready` is called once its start is over. Raises ConfigurationError before, RuntimeFailure later."""
@@ -138,6 +142,7 @@ class Following:
             else:
                 if (after := waits.over(time.monotonic())) is not None:
                     log.info("mongodb_lets_us", source=self.source.source, after_s=after, meaning="it is read again")
+                pipeline.tune(tuning(self._shared.settings))  # what was reloaded meanwhile
                 return pipeline
 
     async def _make(self, former: Former) -> Pipeline:

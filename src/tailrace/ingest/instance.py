@@ -19,8 +19,9 @@ import structlog
 
 from tailrace.config import Settings
 from tailrace.config.reloading import changes, name_of
+from tailrace.config.sources import SourceSettings
 from tailrace.embedded import EmbeddedMongod
-from tailrace.errors import ConfigurationError
+from tailrace.errors import ConfigurationError, TailraceError
 from tailrace.ingest.ending import end, unless
 from tailrace.ingest.following import Following, Shared
 from tailrace.ingest.lives.census import Hour
@@ -72,6 +73,7 @@ class Instance:
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _moved: asyncio.Event = field(default_factory=asyncio.Event)
     _stop: asyncio.Event | None = None
+    _reloading: bool = False
 
     def __post_init__(self) -> None:
         self.health = ServerHealth(in_flight_limit=self.settings.max_in_flight_bytes)
@@ -137,6 +139,11 @@ class Instance:
         if source.facts is not None:
             self.facts[source.source.namespace] = source.facts
 
+    def _hide(self, source: SourceSettings) -> None:
+        self.stats.pop(name_of(source), None)
+        if not any(each.source.namespace == source.namespace for each in self._followed.values()):
+            self.facts.pop(source.namespace, None)
+
     def _start(self, source: Following, run: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         name = name_of(source.source)
         self._followed[name] = source
@@ -149,7 +156,7 @@ class Instance:
         failures: list[BaseException] = []
         passing_on = asyncio.create_task(self._pass_on(stop))
         try:
-            while self._tasks:
+            while self._tasks or self._reloading:  # a reload may have removed the only one, to add another
                 await self._moved.wait()
                 self._moved.clear()
                 for name, task in [item for item in self._tasks.items() if item[1].done()]:
@@ -170,9 +177,10 @@ class Instance:
 
     # -- other settings ----------------------------------------------------------------------------------------
 
-    async def reload(self, then: Settings) -> Reloaded:
+    async def reload(self, then: Settings, again: asyncio.Event | None = None) -> Reloaded:
         """Take over what may change of `then`, which is valid. Returns when what was removed has drained and what was
-        added has started. One at a time.
+        added has started. One at a time; `again` is set when another one waits, which may be to remove what this one
+        waits for.
 
         What is added is prepared first: where that fails nothing has changed. Cancelled: the process is to end.
         """
@@ -186,13 +194,26 @@ class Instance:
                 await each.prepare()
         except ConfigurationError as error:
             return Reloaded(problems=(str(error),), refused=True)
-        self._take_over(shared, found.settings)
-        await self._remove([name_of(source) for source in found.removed])
-        problems = {name_of(each.source): problem for each in added if (problem := await self._add(each))}
+        if stop.is_set():
+            return Reloaded(problems=("tailrace is stopping",), refused=True)
+        self._reloading = True
+        try:
+            self._take_over(shared, found.settings)
+            await self._remove(found.removed)
+            problems = {
+                name_of(each.source): problem
+                for each in added
+                if (problem := await self._add(each, stop, again or asyncio.Event()))
+            }
+        finally:
+            self._reloading = False
+            self._moved.set()
         if problems:  # the next reload may add them
             there = tuple(source for source in self.settings.sources if name_of(source) not in problems)
             self.settings = shared.settings = self.settings.model_copy(update={"sources": there})
-        return Reloaded(found.changed, found.left, tuple(problems.values()))
+        not_added = {f"source {name} added" for name in problems}
+        changed = tuple(each for each in found.changed if each not in not_added)
+        return Reloaded(changed, found.left, tuple(problems.values()))
 
     def _take_over(self, shared: Shared, settings: Settings) -> None:
         self.settings = shared.settings = settings
@@ -202,42 +223,51 @@ class Instance:
         for source in self._followed.values():
             source.tune()
 
-    async def _remove(self, names: list[str]) -> None:
+    async def _remove(self, sources: tuple[SourceSettings, ...]) -> None:
+        names = {name_of(source): source for source in sources}
         leaving = {name: self._tasks[name] for name in names if name in self._tasks}
         for name in leaving:
             self._followed[name].stop.set()
         if leaving:
             await asyncio.wait(leaving.values())
-        for name in names:
-            stats = self.stats.pop(name, None)
+        for name, source in names.items():
+            stats = self.stats.get(name)
             if stats is not None:
                 log.info("stopped", source=name, **stats.figures(), bytes_lost=stats.lost_bytes)
+            self._hide(source)
 
-    async def _add(self, source: Following) -> str | None:
+    async def _add(self, source: Following, stop: asyncio.Event, again: asyncio.Event) -> str | None:
         """A sentence when it did not start: the others go on without it."""
         started = asyncio.Event()
-        failures: list[ConfigurationError] = []
+        failures: list[TailraceError] = []
+        name = name_of(source.source)
+        if stop.is_set():  # HAZARD: `_pass_on` has told those that were there
+            return f"source {name} did not start: tailrace is stopping"
+        source.tune()  # it was prepared with the former settings
 
         async def run() -> None:
             try:
                 await source.run(started.set)
-            except ConfigurationError as error:
+            except TailraceError as error:
                 if started.is_set():
                     raise
                 failures.append(error)
 
         self._show(source)
         task = self._start(source, run())
-        waiting = asyncio.create_task(started.wait())
+        waiting, other = asyncio.create_task(started.wait()), asyncio.create_task(again.wait())
         try:
-            await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([task, waiting, other], return_when=asyncio.FIRST_COMPLETED)
+            if not started.is_set():  # it failed, or the next reload is to decide about it
+                source.stop.set()
+                await asyncio.wait([task])
         finally:
-            await end([waiting])
-        if not failures:
+            await end([waiting, other])
+        if started.is_set():
             return None
-        name = name_of(source.source)
-        self.stats.pop(name, None)
-        return f"source {name} did not start: {failures[0]}"
+        self._hide(source.source)
+        why = failures[0] if failures else "it was still waiting when tailrace was told to stop, or to reload again"
+        return f"source {name} did not start: {why}"
 
     # -- for those who look ------------------------------------------------------------------------------------
 

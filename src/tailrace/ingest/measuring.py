@@ -11,6 +11,7 @@ from tailrace.ingest.lives.roster import Roster
 from tailrace.ingest.stats import SourceStats
 from tailrace.words import hour_words
 
+_COUNT_INTERVAL = 1.0  # seconds between two counts of the files: of ten thousand that wait one takes 6 ms
 _BEHIND = 60.0  # seconds: age of the oldest byte that is not stored, of a source that was live
 
 
@@ -34,6 +35,7 @@ class Measuring:
         self._log = log
         self._once = once
         self._unbalanced = False
+        self._count_at = float("-inf")
         self._behind = Lasting()
         self._missing = Several()
         self._said_missing: set[str] = set()
@@ -49,7 +51,9 @@ class Measuring:
         stats.files_backlog, _ = roster.backlog()
         stats.checkpoint_age, unsaved = self._books.unsaved(now)
         stats.checkpoint_lag = stats.lag_bytes + unsaved
-        self._count_files()
+        if now >= self._count_at:
+            self._count_at = now + _COUNT_INTERVAL
+            self._count_files()
         self._look_whether_live(now)
         self._say_behind(now)
         self._say_missing(now)

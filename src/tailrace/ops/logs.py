@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TextIO
 
 import structlog
@@ -25,6 +26,22 @@ _OPTIONS = re.compile(r"((?:\w*(?:password|passphrase)|authMechanismProperties)=
 
 RECENT = Recent()
 """What was said of problems, whether the level lets it into the log or not."""
+
+
+class _Unfailing:
+    """A log that cannot be written (a reader that went away, a terminal that is gone, a full disk) ends nothing."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):
+            return self._out.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._out.flush()
 
 
 class _Output:
@@ -105,6 +122,7 @@ def configure(log_format: str, level: str, stream: TextIO | None = None) -> None
     May be called again with another format or level: loggers that were bound before follow.
     """
     out = stream if stream is not None else sys.stderr
+    out_or_nothing: Any = _Unfailing(out)
     _output.be(level, out, text=is_text(log_format, out))
     structlog.configure(
         processors=[
@@ -116,7 +134,7 @@ def configure(log_format: str, level: str, stream: TextIO | None = None) -> None
             _output.finish,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
-        logger_factory=structlog.PrintLoggerFactory(file=out),
+        logger_factory=structlog.PrintLoggerFactory(file=out_or_nothing),
         cache_logger_on_first_use=False,
     )
     # The driver logs every retry of its own; what matters of it reaches the operator through ServerHealth.

@@ -118,15 +118,19 @@ class CheckpointStore:
         """
         # If we die here, either nothing changed or the rows are gone and the new UUID stands: one transaction.
         with self._transaction(_unusable):
-            for (other,) in self._database.execute(_BOUND, (namespace, root, collection_uuid, source)).fetchall():
-                raise SettingsChanged(
-                    f"source = {source!r}, but {root} was ingested into {namespace} as source = {other!r} before, and "
-                    f"under a new name every entry would be stored a second time: set source = {other!r} again, or "
-                    "choose another collection."
-                )
+            self.must_be_free(source, namespace, collection_uuid, root)
             row = {"source": source, "namespace": namespace, "uuid": collection_uuid, "root": root}
             self._database.execute(_FORGET, row)
             self._database.execute("INSERT OR REPLACE INTO binding VALUES (:source, :namespace, :uuid, :root)", row)
+
+    def must_be_free(self, source: str, namespace: str, collection_uuid: bytes, root: str) -> None:
+        """Raises SettingsChanged as `bind` does; changes nothing."""
+        for (other,) in self._database.execute(_BOUND, (namespace, root, collection_uuid, source)).fetchall():
+            raise SettingsChanged(
+                f"source = {source!r}, but {root} was ingested into {namespace} as source = {other!r} before, and "
+                f"under a new name every entry would be stored a second time: set source = {other!r} again, or "
+                "choose another collection."
+            )
 
     def load(self, source: str, namespace: str) -> list[Checkpoint]:
         """The rows of a source in one collection (`database.collection`), by hour and life.
