@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install native demo test test-auth check format bench lock clean fuzz mutants soak
+.PHONY: help install native demo test test-auth check format bench lock clean fuzz mutants soak mixed
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,10 @@ check: $(STAMP) ## ruff, mypy --strict, import contracts
 soak: $(STAMP) ## kill tailrace with -9 under load for long: make soak [KILLS=1000] [SEED=7] [RATE=1500] [DIR=/var/tmp]
 	@$(BIN)/python -m tests.faults.soak $(if $(KILLS),--kills=$(KILLS)) $(if $(SEED),--seed=$(SEED)) \
 		$(if $(RATE),--rate=$(RATE)) $(if $(DIR),--directory=$(DIR))
+
+mixed: $(STAMP) ## ten minutes of a full day: reloads, faults, rollovers, then all who count: make mixed [SECONDS=600] [SEED=7]
+	@$(BIN)/python -m tests.faults.mixed --seconds=$(or $(SECONDS),600) $(if $(SEED),--seed=$(SEED)) \
+		$(if $(DIR),--directory=$(DIR))
 
 fuzz: $(STAMP) ## fuzz for long: make fuzz SECONDS=600 [TARGET=codec] [SEED=7] [ENGINE=atheris]
 	@$(BIN)/python -m tests.fuzz.run $(if $(SECONDS),--seconds=$(SECONDS)) $(if $(TARGET),--target=$(TARGET)) \

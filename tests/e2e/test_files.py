@@ -236,12 +236,13 @@ def test_once_names_a_life_after_a_whole_line_only(place: Place) -> None:
 
 
 def test_rejects_are_said(place: Place) -> None:
-    """A line that is kept aside is a warning with its reason, once a minute at most."""
+    """A line that is kept aside is a warning with its reason, once a minute at most, and the rest at the end."""
     place.append("20250310/9", LINES[0] + b"not json\n" + LINES[1])
     with Run(*place.flags) as run:
         event = run.wait_for("kept_aside")
         place.append("20250310/9", b"again not\n" + LINES[2])
         until(lambda: place.holds(*LINES[:3]))
+        assert len(run.named("kept_aside")) == 1
         run.stop()
     assert (event["level"], event["reasons"]) == ("warning", {"json": 1})
-    assert len(run.named("kept_aside")) == 1
+    assert [each["reasons"] for each in run.named("kept_aside")] == [{"json": 1}, {"json": 1}]

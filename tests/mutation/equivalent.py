@@ -20,9 +20,6 @@ EQUIVALENT: dict[str, str] = {
         "self.refused} if large else documents -> ({key: documents[key] for key in documents if key not in "
         "self.refused})"
     ): "a short way: without a large one all documents are fit",
-    "ingest/mongo/settling.py Settlement._failed: False -> (True) #2": (
-        "whose duplicate it would be is not asked of a command that failed as a whole"
-    ),
     "ingest/mongo/proof.py : 60 -> (59)": _TUNING,
     "ingest/mongo/proof.py : 60 -> (61)": _TUNING,
     "ingest/mongo/proof.py ranges_of: begin is None or last is None -> (begin is None and last is None)": _TOGETHER,

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from tests.support.canned_instance import Canned, history, serving, status
 
-from tailrace.commands.status_place import instance_of
+from tailrace.commands.watching.place import instance_of
 from tailrace.config import Address
 from tailrace.errors import Exit, UsageError
 from tailrace.ops import notes

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from tests.support.canned_instance import HOUR, NAME, NOW, history, hours, status
 
-from tailrace.commands.status_fields import Fields, in_ascii
-from tailrace.commands.status_hours import timeline
-from tailrace.commands.status_rates import Meter, chart, past, recent
-from tailrace.commands.status_view import plain_line, readiness, report
-from tailrace.commands.status_watch import Seen, screen
-from tailrace.commands.status_words import verdict
+from tailrace.commands.watching.fields import Fields, in_ascii
+from tailrace.commands.watching.hours import timeline
+from tailrace.commands.watching.rates import Meter, chart, past, recent
+from tailrace.commands.watching.view import plain_line, readiness, report
+from tailrace.commands.watching.watch import Seen, screen
+from tailrace.commands.watching.words import verdict
 
 WIDTHS = (40, 50, 80, 140)
 

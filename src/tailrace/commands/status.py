@@ -10,11 +10,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from tailrace.commands.status_fields import Fields, in_ascii
-from tailrace.commands.status_place import find
-from tailrace.commands.status_rates import recent
-from tailrace.commands.status_view import name_of, readiness, report
-from tailrace.commands.status_watch import keep_watching
+from tailrace.commands.watching.fields import Fields, in_ascii
+from tailrace.commands.watching.place import find
+from tailrace.commands.watching.rates import recent
+from tailrace.commands.watching.view import name_of, readiness, report
+from tailrace.commands.watching.watch import keep_watching
 from tailrace.config import load
 from tailrace.config.flags import ConfigOption, with_settings
 from tailrace.config.units import parse_duration

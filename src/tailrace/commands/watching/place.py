@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tailrace.commands.status_fields import Fields
+from tailrace.commands.watching.fields import Fields
 from tailrace.config import Address, Settings
 from tailrace.config.connection import Listen
 from tailrace.errors import ConfigurationError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tailrace.commands.status_fields import (
+from tailrace.commands.watching.fields import (
     UNKNOWN,
     Fields,
     bytes_words,

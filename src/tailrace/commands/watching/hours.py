@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tailrace.commands.status_fields import Fields, moment_of
+from tailrace.commands.watching.fields import Fields, moment_of
 
 _MARKS = {
     "sealed": "=",

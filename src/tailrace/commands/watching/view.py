@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from rich.text import Text
 
-from tailrace.commands.status_fields import (
+from tailrace.commands.watching.fields import (
     UNKNOWN,
     Fields,
     breakdown,
@@ -26,8 +26,8 @@ from tailrace.commands.status_fields import (
     number_of,
     seconds_words,
 )
-from tailrace.commands.status_hours import TIE, timeline
-from tailrace.commands.status_words import (
+from tailrace.commands.watching.hours import TIE, timeline
+from tailrace.commands.watching.words import (
     balance_words,
     checkpoint_words,
     counted,

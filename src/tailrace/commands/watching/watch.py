@@ -17,9 +17,9 @@ from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from tailrace.commands.status_fields import Fields, in_ascii, seconds_words
-from tailrace.commands.status_rates import Meter, Point, chart, past
-from tailrace.commands.status_view import SPARE, Line, common_lines, head, laid_out, name_of, plain_line, source_lines
+from tailrace.commands.watching.fields import Fields, in_ascii, seconds_words
+from tailrace.commands.watching.rates import Meter, Point, chart, past
+from tailrace.commands.watching.view import SPARE, Line, common_lines, head, laid_out, name_of, plain_line, source_lines
 from tailrace.errors import TailraceError
 from tailrace.ops.client import Place, Unanswered, fetch_history, fetch_status, must_understand
 

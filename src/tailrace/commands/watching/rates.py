@@ -11,8 +11,8 @@ from itertools import pairwise
 
 from rich.text import Text
 
-from tailrace.commands.status_fields import Fields, count_words, seconds_words
-from tailrace.commands.status_view import name_of
+from tailrace.commands.watching.fields import Fields, count_words, seconds_words
+from tailrace.commands.watching.view import name_of
 
 WINDOW = 5.0
 """Seconds over which the rate of now is taken: shorter shows each write, longer hides a stop."""
