@@ -4,7 +4,7 @@
     plain_line(status)      every figure that moves, on one line
     readiness(status)       the verdict and why it is not ready: for `--ready`
 
-Nothing is said by colour alone, and nothing here raises for what an instance may answer: see `status_fields`.
+Nothing is said by colour alone, and nothing here raises for what an instance may answer: see `fields`.
 """
 
 from __future__ import annotations
