@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ from tailrace.ingest.measuring import Measuring
 class Quiet:
     """A feeder and books that have nothing to say."""
 
-    def is_live(self) -> None: ...
+    live = False
+
+    def is_live(self) -> None:
+        self.live = True
 
     def unsaved(self, _now: float) -> tuple[float, int]:
         return 2.5, 11
@@ -73,6 +77,34 @@ async def test_a_missing_hour_is_said_once_and_so_is_its_file(scene: Scene) -> N
         watch.measure(scene.now + 30)
     assert said(logs, "hour_missing", "hour_found") == ["hour_missing", "hour_found"]
     assert {entry["hour"] for entry in logs if "hour" in entry["event"]} == {"2025-03-10T06Z"}
+
+
+async def test_it_is_not_live_while_a_file_is_being_entered(scene: Scene) -> None:
+    """A slow MongoDB is asked for its life, and nothing of it is read yet: it does not count as stored."""
+    feeder: Any = Quiet()
+    watch = Measuring(scene.roster, feeder, feeder, scene.stats, structlog.get_logger(), once=False)
+    scene.write("20250310/9", lines(1))
+    scene.look()
+    asked, answer = asyncio.Event(), asyncio.Event()
+    allocate = scene.books.allocate
+
+    async def slowly(**given: Any) -> Any:
+        asked.set()
+        await answer.wait()
+        return await allocate(**given)
+
+    scene.books.allocate = slowly  # type: ignore[method-assign]  # a server that takes its time
+    entering = asyncio.create_task(scene.roster.enter_next(scene.now))
+    await asked.wait()
+    for second in range(5):
+        watch.measure(scene.now + second)
+    assert not feeder.live
+    answer.set()
+    assert await entering
+    await scene.turn()
+    for second in range(5, 10):
+        watch.measure(scene.now + second)
+    assert feeder.live
 
 
 async def test_the_gauges(scene: Scene) -> None:

@@ -38,6 +38,13 @@ def test_each_failure_has_its_class(said: BaseException | int, expected: RetryCl
     assert retry_class(said) is expected
 
 
+def test_a_connection_that_could_not_be_made_is_no_overload() -> None:
+    """The driver labels it as one, for its own backoff; to whoever looks at it, it is the network."""
+    error = errors.NetworkTimeout("timed out")
+    error._add_error_label("SystemOverloadedError")
+    assert retry_class(error) is RetryClass.TIMEOUT
+
+
 def test_what_an_operator_must_mend_is_that_whatever_was_said() -> None:
     """The verdict decides."""
     assert retry_class(13, Verdict.OPERATOR) is RetryClass.OPERATOR

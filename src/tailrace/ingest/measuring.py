@@ -105,7 +105,7 @@ class Measuring:
     def _look_whether_live(self, now: float) -> None:
         """On a slow line under load something is in flight at all times: then it is live once no byte is unsettled that
         was noticed before every file had been entered."""
-        if self._roster.waiting or self._roster.placing:
+        if self._roster.waiting or self._roster.entering or self._roster.placing:
             self._all_held = None
         elif self._all_held is None:
             self._all_held = now

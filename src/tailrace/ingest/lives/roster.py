@@ -45,11 +45,13 @@ class RosterOptions:
 
 class Roster:
     """`slots` by plain path, all that were seen; `active` those that hold a descriptor or wait for one. `wake` is
-    called when a file may be entered that could not be a moment ago."""
+    called when a file may be entered that could not be a moment ago. `entering`: one is being entered, which MongoDB is
+    asked for; it does not wait any more, and is not followed yet."""
 
     def __init__(self, options: RosterOptions, entrance: Entrance, stats: SourceStats) -> None:
         once = options.once
         self.wake: Callable[[], None] = lambda: None
+        self.entering = False
         self._entrance = entrance
         self._remembered = Remembered()
         self._slots = slots = Slots()
@@ -133,7 +135,11 @@ class Roster:
 
     async def enter_next(self, now: float) -> bool:
         """Begin to follow a file that waits: the newest hour first, then the oldest. False when none could be."""
-        return await self._turns.enter_next(now)
+        self.entering = True
+        try:
+            return await self._turns.enter_next(now)
+        finally:
+            self.entering = False
 
     async def enter_rest(self, held: Held, head: bytes) -> Follower | None:
         """For `--once`: a file whose only line has no newline yet; `head` is that line, and a whole entry."""

@@ -65,7 +65,8 @@ def retry_class(said: BaseException | int, what: Verdict = Verdict.RETRY) -> Ret
     """`said`: what the driver raised, or a code of the server's; `what`: the verdict on it."""
     if what is Verdict.OPERATOR:
         return RetryClass.OPERATOR
-    if is_overload(said):
+    # HAZARD: the driver puts that label on every connection that could not be made, too (4.20): a frozen server's.
+    if is_overload(said) and not isinstance(said, errors.ConnectionFailure):
         return RetryClass.OVERLOAD
     if isinstance(said, errors.BulkWriteError) and parts_of(said.details, "writeConcernErrors"):
         return RetryClass.WRITE_CONCERN
