@@ -56,18 +56,22 @@ def reload(
         raise RuntimeFailure(
             f"process {pid} takes no reload (run --once, an older version, or one just begun): it was left alone"
         )
+    asked = time.monotonic()
     try:
         os.kill(pid, signal.SIGHUP)
     except OSError as error:
         raise RuntimeFailure(f"process {pid} cannot be told ({error.strerror}): run this as the user of run") from None
-    _show(_outcome(path, pid, before, patience))
+    _show(_outcome(path, pid, before, asked, patience))
 
 
-def _outcome(path: Path, pid: int, before: dict[str, Any], patience: float) -> dict[str, Any]:
+def _outcome(path: Path, pid: int, before: dict[str, Any], asked: float, patience: float) -> dict[str, Any]:
+    """Of a reload that began after we asked: one that was going on then is another's. The monotonic clock is the same
+    for all processes of a machine."""
     until = time.monotonic() + patience
     while time.monotonic() < until:
         outcome = notes.read(path)
-        if outcome != before and outcome.get("pid") == pid:
+        began = outcome.get("began")
+        if outcome != before and outcome.get("pid") == pid and isinstance(began, float) and began >= asked:
             return outcome
         time.sleep(_LOOK)
     raise RuntimeFailure(

@@ -38,6 +38,7 @@ class Reloader:
         self._asked = asyncio.Event()
         self._started = asyncio.Event()
         self._number = 0
+        self._began = 0.0
 
     def request(self) -> None:
         self._asked.set()
@@ -52,6 +53,7 @@ class Reloader:
         while True:
             await self._asked.wait()
             self._asked.clear()
+            self._began = time.monotonic()  # before the file is read: whoever asked before this gets this outcome
             self._notifier.reloading()
             try:
                 self._say(await self._reload())
@@ -109,6 +111,7 @@ class Reloader:
             {
                 "pid": os.getpid(),
                 "number": self._number,
+                "began": self._began,
                 "at": at,
                 "outcome": outcome.value,
                 "changed": result.changed,

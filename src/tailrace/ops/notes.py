@@ -1,7 +1,7 @@
 """Small files in the state directory by which a running instance can be found and asked, whatever `http` says.
 
     instance.json   {"pid", "http", "started"}      from when all sources have started, to the end
-    reload.json     {"pid", "number", "outcome", "changed", "left", "problems", "at"}   after each reload
+    reload.json     {"pid", "number", "began", "at", "outcome", "changed", "left", "problems"}   after each
 
 Only time is lost when one cannot be written: nothing of the ingestion rests on them.
 """
