@@ -58,11 +58,18 @@ def settled_lines(directory: Path) -> int:
     return int(total)
 
 
-def rolled_back(member: Server) -> set[Any]:
-    """The `_id`s of what a member has removed: kept in files below `rollback` (MongoDB manual,
-    createRollbackDataFiles)."""
-    files = (member.process.dbpath / "rollback").rglob("removed.*.bson")
-    return {document["_id"] for path in files for document in bson.decode_all(path.read_bytes())}
+def kept(member: Server, collection: Collection[Document]) -> Path:
+    """Where a member keeps what it takes back from a collection: `rollback/<its UUID>` (MongoDB manual,
+    createRollbackDataFiles). Beside it may lie what the server wrote for itself, such as its sessions."""
+    [about] = collection.database.list_collections(filter={"name": collection.name})
+    return member.process.dbpath / "rollback" / str(about["info"]["uuid"].as_uuid())
+
+
+def rolled_back(folder: Path) -> set[Any]:
+    """The `_id`s of what was taken back."""
+    return {
+        document["_id"] for path in folder.glob("removed.*.bson") for document in bson.decode_all(path.read_bytes())
+    }
 
 
 @pytest.mark.timeout(300)
@@ -81,6 +88,7 @@ def test_what_is_rolled_back_was_never_settled(tmp_path: Path, replica_set: Repl
         theirs = direct[database_name]["node_trades"]
         run.wait_for("live", timeout=60)
         until(lambda: settled_lines(tmp_path) > 0, what="a first checkpoint")
+        folder = kept(old, theirs)
 
         with ExitStack() as outage:
             outage.enter_context(not_replicating(secondaries))
@@ -105,7 +113,7 @@ def test_what_is_rolled_back_was_never_settled(tmp_path: Path, replica_set: Repl
                 assert settled_lines(tmp_path) == before
         run.wait_for("mongodb_back", timeout=40)
         replica_set.settled()
-        until(lambda: ghosts <= rolled_back(old), 30, "a rollback of the old primary")
+        until(lambda: ghosts <= rolled_back(folder), 30, "a rollback of the old primary")
         print(f"{len(ghosts)} documents were seen, and taken back")
 
         assert_exact(run, flags, replica_set.uri, database_name, load.enough())
