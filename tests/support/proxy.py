@@ -92,6 +92,7 @@ class Proxy:
         self.held: frozenset[str] = frozenset()
         self._origin = origin
         self._faults: list[Fault] = []
+        self._links: set[asyncio.Task[None]] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._started = threading.Event()
@@ -148,12 +149,21 @@ class Proxy:
         self._started.set()
         await stopped.wait()
         server.close()
-        links = asyncio.all_tasks() - {asyncio.current_task()}
-        for link in links:
+        for link in self._links:
             link.cancel()
-        await asyncio.gather(*links, return_exceptions=True)
+        await asyncio.gather(*self._links, return_exceptions=True)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        link = asyncio.create_task(self._relay(reader, writer))
+        self._links.add(link)
+
+        def over(_: object) -> None:  # also of one that was cancelled before it began
+            self._links.discard(link)
+            writer.close()
+
+        link.add_done_callback(over)
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         origin = self._origin(writer.get_extra_info("peername")[1])
         try:
             theirs = await asyncio.open_connection("127.0.0.1", self.target, limit=1 << 20)
