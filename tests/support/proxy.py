@@ -92,7 +92,6 @@ class Proxy:
         self.held: frozenset[str] = frozenset()
         self._origin = origin
         self._faults: list[Fault] = []
-        self._links: set[asyncio.Task[None]] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._started = threading.Event()
@@ -148,20 +147,20 @@ class Proxy:
         server = await asyncio.start_server(self._accept, sock=self._listener, limit=1 << 20)
         self._started.set()
         await stopped.wait()
+        # Links, and what is just being accepted: that holds its socket from its first step on, closes it, and must not
+        # find the server closed (asyncio loses it then).
+        loop.remove_reader(self._listener)
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.sleep(0)
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            await asyncio.sleep(0)  # transports end in the turn after
         server.close()
-        for link in self._links:
-            link.cancel()
-        await asyncio.gather(*self._links, return_exceptions=True)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         link = asyncio.create_task(self._relay(reader, writer))
-        self._links.add(link)
-
-        def over(_: object) -> None:  # also of one that was cancelled before it began
-            self._links.discard(link)
-            writer.close()
-
-        link.add_done_callback(over)
+        link.add_done_callback(lambda _: writer.close())  # also of one that was cancelled before it began
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         origin = self._origin(writer.get_extra_info("peername")[1])
@@ -195,11 +194,11 @@ class _Link:
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            for _reader, writer in (self._client, self._server):  # first: the waiting below may be cancelled
+                writer.close()
             for pump in pumps:
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
-            for _reader, writer in (self._client, self._server):
-                writer.close()
 
     async def _requests(self) -> None:
         while True:
