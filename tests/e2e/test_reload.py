@@ -84,6 +84,10 @@ def test_an_invalid_file_changes_nothing(place: Place) -> None:
         place.until_stored(10)
         place.config.write_text("[[sources")
         assert place.reload().returncode == 78
+        itself = tailrace("reload", "--config", str(place.config))  # which cannot learn the state directory from it
+        assert itself.returncode == 78
+        assert "not TOML" in itself.stderr
+        assert "nothing has changed: no running tailrace was asked" in itself.stderr
         place.config.unlink()
         gone = place.reload()
         assert gone.returncode == 78
@@ -208,6 +212,33 @@ def test_a_tree_that_comes_later(place: Place) -> None:
         assert run.wait_for("waiting_for_root")["source"] == "later"
         place.append("later", 3)
         place.until_stored(8)
+        run.stop()
+
+
+def test_a_root_that_is_mistyped_for_a_while(place: Place) -> None:
+    """The tree that a source was fed from stays its own: under another name every entry would be stored twice. A tree
+    that comes while it is awaited is its own from then on."""
+    a, b = place.source("a"), place.source("b")
+    mistyped = place.source("b", root=str(place.directory / "mistyped"))
+    place.append("b", 7)
+    place.write(a, b)
+    with live(place) as run:
+        place.until_stored(12)
+        place.write(a)
+        assert place.reload().returncode == 0
+        place.write(a, mistyped)
+        assert place.reload().returncode == 0
+        run.wait_for("waiting_for_root")
+        place.write(a, {**b, "source": "renamed"})
+        done = place.reload()
+        assert done.returncode == 78, done.stdout
+        assert "set source = 'b' again" in done.stdout
+        place.append("mistyped", 3)
+        place.until_stored(15)
+        place.write(a, {**mistyped, "source": "renamed"})
+        done = place.reload()
+        assert done.returncode == 78, done.stdout
+        assert "set source = 'b' again" in done.stdout
         run.stop()
 
 

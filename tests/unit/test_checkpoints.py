@@ -206,6 +206,30 @@ def test_a_source_may_move_to_another_root(tmp_path: Path) -> None:
         store.bind("other", NAMESPACE, UUID, ROOT)
 
 
+def test_a_root_that_is_not_there_does_not_hide_the_one_it_was_fed_from(tmp_path: Path) -> None:
+    """Mistyped, it would set the true root free for another source name, and every entry would be stored twice. It
+    counts once it is there."""
+    with CheckpointStore.open(tmp_path) as store:
+        store.bind(SOURCE, NAMESPACE, UUID, ROOT)
+        store.bind(SOURCE, NAMESPACE, UUID, "/data/mistyped", there=False)
+        with pytest.raises(SettingsChanged, match=SOURCE):
+            store.bind("other", NAMESPACE, UUID, ROOT)
+        store.bind("other", NAMESPACE, UUID, "/data/mistyped")
+        store.bind(SOURCE, NAMESPACE, UUID, "/mnt/new")
+        store.bind("third", NAMESPACE, UUID, ROOT)
+
+
+def test_the_first_root_counts_before_it_is_there(tmp_path: Path) -> None:
+    """There is none that it could hide; nor is there in a new collection."""
+    with CheckpointStore.open(tmp_path) as store:
+        store.bind(SOURCE, NAMESPACE, UUID, ROOT, there=False)
+        with pytest.raises(SettingsChanged, match=SOURCE):
+            store.bind("other", NAMESPACE, UUID, ROOT)
+        store.bind(SOURCE, NAMESPACE, b"\x02" * 16, "/mnt/new", there=False)
+        with pytest.raises(SettingsChanged, match=SOURCE):
+            store.bind("other", NAMESPACE, b"\x02" * 16, "/mnt/new")
+
+
 # --- the directory and its lock -----------------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ import typer
 from tailrace.commands.common import settle_settings
 from tailrace.config.flags import ConfigOption, with_settings
 from tailrace.config.units import parse_duration
-from tailrace.errors import Exit, RuntimeFailure, UsageError, one_line
+from tailrace.errors import Exit, RuntimeFailure, SettingsError, UsageError, one_line
 from tailrace.ingest.state.holder import holder
 from tailrace.ops import notes
 
@@ -38,7 +38,10 @@ def reload(
         patience = parse_duration(timeout)
     except ValueError as error:
         raise UsageError(f"--timeout {timeout}: {error}") from None
-    settings = settle_settings(flags, config, require=frozenset()).settings
+    try:
+        settings = settle_settings(flags, config, require=frozenset()).settings
+    except SettingsError as error:  # the file that tells the state directory is most likely the one that `run` has
+        raise SettingsError([*error.problems, "nothing has changed: no running tailrace was asked"]) from None
     state_dir = settings.state_dir
     try:
         pid = holder(state_dir)

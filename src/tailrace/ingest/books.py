@@ -27,7 +27,7 @@ log = structlog.get_logger("tailrace.state")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BookOptions:
-    """`namespace`: `database.collection`; `root`: the tree's root, which the local state is bound to.
+    """`namespace`: `database.collection`; `root`: the tree's root, which the local state is bound to; `there`: exists.
 
     `rejects_uuid`: of the collection of rejects, empty when nobody asks. `lives`, `begun`, `rejects_dropped`: after a
     collection was dropped under a running instance, the lives that it knew, whether its first start was over, and
@@ -40,6 +40,7 @@ class BookOptions:
     root: str
     start_at: StartAt
     settings: StoredSettings
+    there: bool = True
     rejects_uuid: bytes = b""
     lives: tuple[Life, ...] = ()
     begun: bool = False
@@ -59,13 +60,15 @@ class BookKeeper:
         self._clock: Callable[[], float] = time.monotonic
         self._not_saved = Lasting()
         self._saved: dict[bytes, int] = {}
+        self._tied = False
         self._unsaved_since = 0.0
         self.lives: dict[bytes, Life] = {}
 
     async def open(self) -> tuple[list[Known], list[Checkpoint], bool]:
         """(lives known, local rows, whether this is the first start). Raises ConfigurationError of several kinds."""
         options = self.options
-        self._store.bind(options.source, options.namespace, options.collection_uuid, options.root)
+        self._tied = options.there
+        self._store.bind(options.source, options.namespace, options.collection_uuid, options.root, there=options.there)
         await self.ledger.claim()
         await self.ledger.settings_agree(options.settings)
         first = await self.ledger.first_start(options.start_at)
@@ -94,6 +97,12 @@ class BookKeeper:
             await self.ledger.started()
             first = False
         return known, rows, first
+
+    def root_found(self, root: str) -> None:
+        """The stream's directory, links resolved, is there now. Raises ConfigurationError."""
+        if not self._tied:
+            self._store.bind(self.options.source, self.options.namespace, self.options.collection_uuid, root)
+            self._tied = True
 
     def _begun_again(self, rows: list[Checkpoint], prefixes: set[bytes]) -> list[Checkpoint]:
         """The rows, those of `prefixes` with nothing settled: only the local state knows these lives.

@@ -157,6 +157,7 @@ class Pipeline:
         return first
 
     async def _first_scan(self, tree: HourlyTree, first_start: bool) -> bool:
+        self._books.root_found(tree.directory)
         self._discovery = Discovery(tree)
         options = self._options
         scan = await list_tree(

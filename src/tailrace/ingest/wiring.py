@@ -58,11 +58,13 @@ def book_options(source: SourceSettings, facts: CollectionFacts, former: Former 
     stored = StoredSettings(
         identity=source.identity, numbers=source.numbers, family=source.family, clustered=facts.clustered
     )
+    root = stream_directory(source)
     return BookOptions(
         source=source.source,
         namespace=source.namespace,
         collection_uuid=facts.uuid,
-        root=stream_directory(source),
+        root=root,
+        there=os.path.isdir(root),
         start_at=source.start_at,
         settings=stored,
         rejects_uuid=facts.rejects_uuid,
@@ -127,13 +129,12 @@ def indexes_of(source: SourceSettings) -> list[tuple[str, ...]]:
 
 
 def stream_directory(source: SourceSettings) -> str:
-    """The stream's directory, links resolved as far as it exists: what the local state is bound to."""
+    """`HourlyTree.directory`, also where there is none yet."""
     try:
         tree = locate(str(source.directory), source.stream)
     except OSError as error:
         raise ConfigurationError(f"root: {source.directory} cannot be looked at: {error.strerror}") from None
-    tree = tree or next(candidates(str(source.directory), source.stream))
-    return os.path.dirname(os.path.realpath(tree.hourly))
+    return (tree or next(candidates(str(source.directory), source.stream))).directory
 
 
 def max_open(sources: int) -> int:

@@ -35,6 +35,11 @@ class HourlyTree:
     stream: str
     hourly: str
 
+    @property
+    def directory(self) -> str:
+        """The stream's, links resolved as far as it exists: what the local state is bound to."""
+        return os.path.dirname(os.path.realpath(self.hourly))
+
     def holds(self, real_path: str) -> bool:
         return lies_in(real_path, (self.root, self.hourly))
 

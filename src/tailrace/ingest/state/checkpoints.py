@@ -70,6 +70,10 @@ _FORGET = """
 DELETE FROM checkpoint WHERE source = :source AND namespace = :namespace AND NOT EXISTS (
     SELECT 1 FROM binding WHERE source = :source AND namespace = :namespace AND collection_uuid = :uuid)
 """
+_BIND = """
+INSERT INTO binding VALUES (:source, :namespace, :uuid, :root) ON CONFLICT (source, namespace) DO UPDATE SET
+    collection_uuid = :uuid, root = CASE WHEN :there OR collection_uuid <> :uuid THEN :root ELSE root END
+"""
 _FORGET_REJECTED = "DELETE FROM checkpoint WHERE source = ? AND namespace = ? AND rejected > 0"
 
 
@@ -108,8 +112,11 @@ class CheckpointStore:
             directory.release()
             raise
 
-    def bind(self, source: str, namespace: str, collection_uuid: bytes, root: str) -> None:
+    def bind(self, source: str, namespace: str, collection_uuid: bytes, root: str, *, there: bool = True) -> None:
         """Ties `source` to one collection. Call before `load`; `root` is the stream's directory, links resolved.
+
+        `there`: whether it exists. A source keeps the root that it was fed from while the new one does not: a mistyped
+        root must not hide what is stored. Call again as soon as it does.
 
         When the collection has another UUID than the rows were saved for (it was dropped), they are forgotten: what
         they call stored is gone. SettingsChanged: this very collection is already fed from `root` under another
@@ -119,9 +126,9 @@ class CheckpointStore:
         # If we die here, either nothing changed or the rows are gone and the new UUID stands: one transaction.
         with self._transaction(_unusable):
             self.must_be_free(source, namespace, collection_uuid, root)
-            row = {"source": source, "namespace": namespace, "uuid": collection_uuid, "root": root}
+            row = {"source": source, "namespace": namespace, "uuid": collection_uuid, "root": root, "there": there}
             self._database.execute(_FORGET, row)
-            self._database.execute("INSERT OR REPLACE INTO binding VALUES (:source, :namespace, :uuid, :root)", row)
+            self._database.execute(_BIND, row)
 
     def must_be_free(self, source: str, namespace: str, collection_uuid: bytes, root: str) -> None:
         """Raises SettingsChanged as `bind` does; changes nothing."""
