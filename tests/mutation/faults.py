@@ -146,6 +146,8 @@ FAULTS: tuple[Fault, ...] = (
           'self._database.execute("ROLLBACK")', 'self._database.execute("COMMIT")', _CHECKPOINTS),
     Fault("a newer state is read as if it were ours", "ingest/state/checkpoints.py",
           "version > STATE_VERSION:", "version > STATE_VERSION + 100:", _CHECKPOINTS),
+    Fault("a root that is not there takes the place of the one that was read", "ingest/state/checkpoints.py",
+          "AND NOT :there)", "AND NOT 1)", _CHECKPOINTS),
     Fault("damage to the file is not looked for", "ingest/state/checkpoints.py",
           '(verdict := _one(database, "PRAGMA quick_check")) != "ok"', '(verdict := "ok") != "ok"', _CHECKPOINTS),
     Fault("a changed row is believed", "ingest/state/rows.py",

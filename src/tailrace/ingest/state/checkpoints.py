@@ -70,9 +70,12 @@ _FORGET = """
 DELETE FROM checkpoint WHERE source = :source AND namespace = :namespace AND NOT EXISTS (
     SELECT 1 FROM binding WHERE source = :source AND namespace = :namespace AND collection_uuid = :uuid)
 """
+# HAZARD: not an upsert. SQLite writes no page for an update that changes nothing, and a start on a full disk would then
+# go on without being able to save; a replaced row is always written.
 _BIND = """
-INSERT INTO binding VALUES (:source, :namespace, :uuid, :root) ON CONFLICT (source, namespace) DO UPDATE SET
-    collection_uuid = :uuid, root = CASE WHEN :there OR collection_uuid <> :uuid THEN :root ELSE root END
+INSERT OR REPLACE INTO binding SELECT :source, :namespace, :uuid, coalesce(
+    (SELECT root FROM binding WHERE source = :source AND namespace = :namespace AND collection_uuid = :uuid
+        AND NOT :there), :root)
 """
 _FORGET_REJECTED = "DELETE FROM checkpoint WHERE source = ? AND namespace = ? AND rejected > 0"
 
