@@ -84,8 +84,9 @@ def shows(browser: Browser, *codes: str, timeout: float = 12) -> None:
     until(lambda: code(browser) in codes, timeout, f"a verdict of {codes}")
 
 
-CALM = ("live", "remarks", "rejects")
-"""Verdicts on a `run` that stores what is written; the made-up node writes bad lines, and leaves hours out."""
+CALM = ("live", "remarks", "rejects", "quiet")
+"""Verdicts on a `run` that stores what is written; the made-up node writes bad lines, leaves hours out,
+and has ended."""
 
 
 # -- over a real run -------------------------------------------------------------------------------------------------
@@ -201,6 +202,7 @@ def hostile() -> dict[str, Any]:
     source["entries"]["rejects"] = {text: 4, "utf8": 2}
     source["entries"]["duplicate_causes"] = {text: 17}
     source["retries"] = {text: 1}
+    source["quiet"] = text
     for each in source["hours"]:
         each["path"] = text
     status.update(version=text, host=text, codec=text, ready=False, why=[{"code": text, "sentence": text}])
@@ -381,6 +383,38 @@ def test_when_tailrace_goes_away(browser: Browser) -> None:
         made.status = {**canned.status(), "now": canned.NOW + 9}
         shows(browser, "live", timeout=15)
         assert browser.js("return getComputedStyle(document.getElementById('main')).filter") == "none"
+
+
+def test_a_node_that_writes_nothing_is_not_called_live(browser: Browser) -> None:
+    """Neither where no hour file has come yet nor where none comes any more; one of two that is quiet is named."""
+    browser.look()
+    nothing = {**canned.source(), "newest_hour": 0, "hours": [], "quiet": "There is no hour file yet."}
+    with telling({**canned.status(), "sources": [nothing]}) as made:
+        browser.open(made.url)
+        shows(browser, "quiet")
+        assert browser.text("#headline") == "Waiting: there is no hour file yet."
+        assert "There is no hour file yet." in browser.text("#details")
+        ended = {**canned.source(), "quiet": "Nothing was written for 9 h."}
+        made.status = {**canned.status(), "sources": [ended]}
+        until(lambda: "writes nothing new" in browser.text("#headline"), 5, "the other headline")
+        assert "Nothing was written for 9 h." in browser.text("#details")
+        assert browser.js("return document.title") == "▲ tailrace nothing new"
+        made.status = {**canned.status(), "sources": [{**canned.source(), "source": "other"}, ended]}
+        shows(browser, "remarks")
+        assert "node_trades: Nothing was written for 9 h." in browser.text("#details")
+
+
+def test_blocks_that_streaming_leaves_out_are_no_problem(browser: Browser) -> None:
+    """Those without events have no line there: shown as they are, and the source is live."""
+    browser.look()
+    streaming = {**canned.source(), "stream": "node_trades_streaming", "missing_blocks": 17}
+    with telling({**canned.status(), "sources": [streaming]}) as made:
+        browser.open(made.url)
+        shows(browser, "live")
+        assert "those without events have none" in browser.text("#account")
+        made.status = {**canned.status(), "sources": [{**streaming, "stream": "node_trades_by_block"}]}
+        shows(browser, "remarks")
+        assert "17 block numbers are missing" in browser.text("#details")
 
 
 def test_it_asks_seldom_while_nobody_looks(browser: Browser) -> None:

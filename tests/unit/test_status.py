@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -13,10 +14,11 @@ from tests.support.monitored import World
 from tailrace.errors import Verdict
 from tailrace.ingest.lives.census import FileState, Hour
 from tailrace.ingest.mongo.topology import Member
+from tailrace.ingest.stats import SourceStats
 from tailrace.model import Outcome, Reason
-from tailrace.ops.documents import document
-from tailrace.ops.history import STEP
-from tailrace.ops.status import BEAT, HANG, Reload, ReloadOutcome
+from tailrace.ops.documents import document, quiet
+from tailrace.ops.history import STEP, History
+from tailrace.ops.status import BEAT, HANG, Reload, ReloadOutcome, SourceMoment
 
 
 @pytest.fixture
@@ -207,6 +209,30 @@ def test_an_hour_of_history(world: World) -> None:
     world.clock.now += STEP
     world.monitor.beat()
     assert list(world.monitor.history.document(0.0)["sources"]) == ["other -> db.x"]
+
+
+def test_a_node_that_has_stopped() -> None:
+    """Said of a source that is live, once nothing was read for a minute while its newest hour began over two hours ago;
+    not of one that reads old hours, nor of one that has yet to catch up."""
+    now = 1_741_642_200.0
+    stats = SourceStats(live=True, newest_hour=int(now) - 8000)
+    sentence = "Nothing was written for 80 s, and the newest hour, 2025-03-10T19Z, began 2.2 h ago: the node"
+    assert quiet(stats, 80.0, now).startswith(sentence)
+    assert quiet(stats, 55.0, now) == ""
+    assert quiet(stats, 80.0, now - 1000) == ""
+    assert quiet(replace(stats, live=False), 80.0, now) == ""
+    assert quiet(replace(stats, newest_hour=0), 0.0, now).startswith("There is no hour file yet")
+
+
+def test_how_long_nothing_was_read() -> None:
+    """Counted from the last step in which bytes were read, or from the first look."""
+    history, stats = History(), SourceStats()
+    source = SourceMoment("tokyo", "db.trades", stats)
+    assert history.idle(source, 5000.0) == 0
+    for step, read in enumerate((0, 100, 100, 100)):
+        stats.bytes_read = read
+        history.take(step * STEP, 5000 + step * STEP, [source])
+    assert history.idle(source, 5000 + 3 * STEP) == 2 * STEP
 
 
 def test_percentiles_of_the_last_minute(world: World) -> None:

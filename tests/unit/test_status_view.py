@@ -104,6 +104,10 @@ def with_why(code: str, sentence: str) -> dict[str, Any]:
         (with_why("waiting_for_root", "/data has no node_trades."), "waiting for the node's files"),
         (with_why("unreadable", "/data/9 cannot be read."), "live: everything written so far of what can be read is"),
         (changed("sources", 0, "unaccounted", to=-3), "the account does not balance by 3: this is a defect"),
+        (
+            changed("sources", 0, "quiet", to="Nothing was written for 9 h."),
+            "everything written so far is stored, and the",
+        ),
         (changed("sources", to=[]), "running, without a source"),
         ({"format": 1, "sources": [{}]}, "running; how far behind is not known"),
     ],
@@ -145,11 +149,23 @@ def test_what_is_lost_or_cannot_be_read_is_said() -> None:
     assert "1 file cannot be read: nothing of it is stored yet" in text
 
 
+def test_a_source_with_nothing_to_do_says_so() -> None:
+    """Also beside one that is live; then the verdict is that of the others."""
+    told = changed("sources", 0, "quiet", to="There is no hour file yet.")
+    assert "LOOK AT There is no hour file yet." in words(shown(told))
+    assert not verdict(Fields(told)).sentence.startswith("live")
+    told["sources"].append({**status()["sources"][0], "source": "other"})
+    assert verdict(Fields(told)).sentence.startswith("live")
+    assert "LOOK AT There is no hour file yet." in words(shown(told))
+
+
 def test_missing_hours_and_blocks() -> None:
     """How many, and the first of them by the names that their files would have."""
     told = changed("sources", 0, "missing_hours", to=[NOW - HOUR * back for back in (30, 29)])
     told["sources"][0]["missing_blocks"] = 17
     assert "missing 2 hours (20250309/15, 20250309/16), 17 blocks" in words(shown(told))
+    told["sources"][0]["stream"] = "node_trades_streaming"
+    assert "; 17 blocks without a line, as this stream leaves out those without events" in words(shown(told))
     told["sources"][0]["missing_hours"] = [NOW - HOUR * back for back in range(100)]
     assert "100 hours or more (" in words(shown(told, 140))
 

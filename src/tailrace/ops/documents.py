@@ -16,13 +16,16 @@ from tailrace.model import DuplicateCause, Reason
 from tailrace.ops.history import History
 from tailrace.ops.logs import redact
 from tailrace.ops.recent import Problem
-from tailrace.ops.seen import Hour, Member
+from tailrace.ops.seen import Hour, Member, Stats
 from tailrace.ops.status import Moment, Obstacle, Reload, SourceMoment
+from tailrace.words import duration_words, hour_words
 
 FORMAT = 1
 """Version of the JSON of `/status` and `/readyz`: a field that changes its meaning or goes away makes it 2."""
 
 _MISSING = 100  # hours that are named
+_OLD = 2 * 3600 + 300  # seconds since the newest hour began, as in the alert TailraceNoNewHour
+_IDLE = 60.0  # seconds
 
 
 def readiness_document(obstacles: list[Obstacle]) -> dict[str, Any]:
@@ -117,7 +120,8 @@ def _source(source: SourceMoment, history: History, hours: Sequence[Hour] | None
     stats, done = source.stats, source.stats.done
     writes = stats.write_seconds
     half, most = history.percentiles(source, 0.5, 0.99)
-    causes = done.causes
+    causes, now = done.causes, time.time()
+    idle = history.idle(source, now)
     return {
         "source": source.source,
         "collection": source.collection,
@@ -166,10 +170,32 @@ def _source(source: SourceMoment, history: History, hours: Sequence[Hour] | None
         "missing_hours": list(stats.missing_hours[:_MISSING]),
         "missing_blocks": stats.missing_blocks,
         "hours": None if hours is None else [_hour(each) for each in hours],
+        "newest_hour": stats.newest_hour,
+        "idle_s": round(idle),
+        "quiet": quiet(stats, idle, now),
         "spans_settled": stats.spans_settled,
         "rollovers": stats.rollovers,
         "unaccounted": stats.imbalance(),
     }
+
+
+def quiet(stats: Stats, idle: float, now: float) -> str:
+    """A sentence when a source that is live has nothing to do, though a node writes at all times; else empty.
+
+    `idle`: seconds since something was read; `now`: epoch seconds, of this machine's clock. Old hours alone are no
+    reason: a simulated node, or a copy that is still being made, has no others.
+    """
+    if not stats.live:
+        return ""
+    if not stats.newest_hour:
+        return "There is no hour file yet: nothing is stored until the node writes one."
+    age = now - stats.newest_hour
+    if age <= _OLD or idle < _IDLE:
+        return ""
+    return (
+        f"Nothing was written for {duration_words(idle)}, and the newest hour, {hour_words(stats.newest_hour)}, began "
+        f"{duration_words(age)} ago: the node has stopped, writes elsewhere, or this is a finished archive."
+    )
 
 
 def _hour(hour: Hour) -> dict[str, Any]:

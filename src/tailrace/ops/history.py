@@ -26,8 +26,12 @@ Sample = tuple[float, int, int, int, int, float, float | None]
 
 @dataclass(frozen=True, slots=True)
 class _Series:
+    """`writes`: of the last samples, oldest first. `read`: bytes, and `moved` when they last grew (epoch seconds)."""
+
     samples: tuple[Sample, ...] = ()
-    writes: tuple[Histogram, ...] = ()  # of the last samples, oldest first
+    writes: tuple[Histogram, ...] = ()
+    read: int = -1
+    moved: float = 0.0
 
 
 class History:
@@ -51,6 +55,11 @@ class History:
         lately = writes.since(series.writes[0]) if series is not None and series.writes else writes
         return [lately.percentile(share) for share in shares]
 
+    def idle(self, source: SourceMoment, now: float) -> float:
+        """Seconds since something of it was read, or since it is followed; to the STEP. `now`: epoch seconds."""
+        series = self._series.get(source.name)
+        return 0.0 if series is None else max(0.0, now - series.moved)
+
     def document(self, now: float) -> dict[str, Any]:
         """The JSON of `/history`. `now`: epoch seconds."""
         sources = {name: _columns(series.samples) for name, series in self._series.items()}
@@ -71,7 +80,12 @@ def _with(series: _Series, source: SourceMoment, at: float) -> _Series:
         round(stats.lag_seconds, 3),
         None if mean is None else round(mean, 2),
     )
-    return _Series((*series.samples[1 - _KEPT :], sample), (*series.writes[1 - _LATELY :], writes))
+    return _Series(
+        (*series.samples[1 - _KEPT :], sample),
+        (*series.writes[1 - _LATELY :], writes),
+        stats.bytes_read,
+        series.moved if series.read == stats.bytes_read else at,
+    )
 
 
 def _columns(samples: tuple[Sample, ...]) -> dict[str, list[Any]]:

@@ -21,6 +21,7 @@ _CLOSE = 5.0
 """Seconds behind that are no news while a node writes."""
 
 _SAID = {"mongodb_trouble", "mongodb_refuses"}  # obstacles whose sentence is in the verdict already
+_STREAMING = "_streaming"  # the end of a stream's name
 _HOURS_NAMED = 6
 _HOURS_TOLD = 100  # of those that are missing, by an instance
 _MEMBERS_THAT_WRITE = ("primary", "standalone", "mongos")
@@ -66,6 +67,9 @@ def _progress(sources: list[Fields], *, ready: bool | None) -> Verdict:
     partly = " of what can be read" if ready is False else ""
     if not sources:
         return Verdict("running, without a source", "bold yellow")
+    silent = [source for source in sources if source.text("quiet")]
+    if behind == 0 and silent and len(silent) == len(sources):
+        return Verdict("everything written so far is stored, and the node writes nothing new", "bold yellow")
     if behind == 0:
         return Verdict(f"live: everything written so far{partly} is stored", "bold yellow" if partly else "bold green")
     far = f"{bytes_words(behind)}, {duration_words(seconds)} behind"
@@ -104,6 +108,8 @@ def obstacles(status: Fields) -> Iterator[str]:
 
 def losses(source: Fields) -> Iterator[str]:
     """What of a source an operator must know about, beyond its figures."""
+    if source.text("quiet"):
+        yield source.text("quiet")
     bytes_lost = source.at("bytes").amount("lost")
     if bytes_lost:
         yield f"{bytes_words(bytes_lost)} were cut or deleted before they were read: they are not stored"
@@ -173,6 +179,8 @@ def missing_words(source: Fields) -> str:
     more = ", ..." if len(hours) > _HOURS_NAMED else ""
     least = " or more" if len(hours) >= _HOURS_TOLD else ""
     said = f"{number_of(len(hours), 'hour')}{least} ({named}{more})" if hours else "no hour"
+    if blocks and source.text("stream").endswith(_STREAMING):
+        return f"{said}; {number_of(blocks, 'block')} without a line, as this stream leaves out those without events"
     return f"{said}, {number_of(blocks, 'block') if blocks else 'no block'}"
 
 
