@@ -205,6 +205,31 @@ async def test_a_server_that_hangs(own_server: Server, database_name: str) -> No
         assert await it.counts() == (100, 0)
 
 
+async def test_slow_writes_that_all_succeed(standalone: Server, database_name: str) -> None:
+    """3.5 seconds each. While nobody was answered for three, that is said, and no failure is counted; from the first
+    answer on the others that wait are no trouble, however long each does."""
+    async with bench(standalone.uri, database_name) as it:
+
+        async def write(number: int) -> None:
+            await asyncio.sleep(number)
+            chunk, encoded = a_span(a_life(number=number), 10)
+            assert_law(encoded, await it.writer.write(chunk, encoded, compare_first=False))
+
+        with standalone.failing("insert", blockConnection=True, blockTimeMS=3500):
+            tasks = [asyncio.create_task(write(number)) for number in range(4)]
+            await wait_for(lambda: not it.health.state.ok)
+            assert it.health.state.sentence == "it has not answered for 3 s while storing documents"
+            await tasks[0]
+            seen = set()
+            while not tasks[-1].done():
+                seen.add(it.health.state.ok)
+                await asyncio.sleep(0.01)
+            await asyncio.gather(*tasks)
+        assert seen == {True}
+        assert (it.health.state.retries, set(it.health.retries.values())) == (0, {0})
+        assert await it.counts() == (40, 0)
+
+
 async def test_no_majority_settles_nothing(replica_set: ReplicaSet, database_name: str) -> None:
     """Both secondaries hang: the primary has the documents, but the span is not settled before a majority has them."""
     async with bench(replica_set.uri, database_name, timeout=1.0) as it:

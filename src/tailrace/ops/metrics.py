@@ -128,7 +128,11 @@ METRICS: tuple[Metric, ...] = (
         lambda s: s.imbalance(),
     ),
     gauge("tailrace_live", "1 once everything that was there at the start is stored.", lambda s: s.live),
-    of_process("tailrace_server_ok", "1 while no operation on MongoDB is failing.", lambda m: m.server.ok),
+    of_process(
+        "tailrace_server_ok",
+        "1 while no operation on MongoDB is failing; 0 also when all of one kind, as writes, wait for 3 s unanswered.",
+        lambda m: m.server.ok,
+    ),
     of_process("tailrace_server_trouble_seconds", "How long the present trouble lasts, else 0.", lambda m: m.trouble),
     of_process(
         "tailrace_server_retries", "Failed attempts in the present trouble, else 0.", lambda m: m.server.retries
@@ -231,8 +235,8 @@ meaning. Both hold `ready` and `why`, a list of `code` and `sentence`:
 | `starting` | MongoDB is being reached, collections and the ledger are being looked at |
 | `waiting_for_root` | a source's stream directory is not there (yet) |
 | `unreadable` | a day folder cannot be listed or a file not opened: only an operator can mend that |
-| `mongodb_trouble` | operations fail and are being repeated; nothing is lost |
-| `mongodb_refuses` | the same, but only an operator can mend it: a password, a role, an option |
+| `mongodb_trouble` | operations fail and are repeated, or none of a kind is answered for 3 s; nothing is lost |
+| `mongodb_refuses` | operations fail, and only an operator can mend it: a password, a role, an option |
 
 Every path answers GET and HEAD, without authentication: whoever reaches the address can read figures, paths of hour
 files, and what MongoDB complains about. No answer holds a password or a connection string.

@@ -2,6 +2,9 @@
 
 An outage is one warning when it starts, at most one summary every 30 seconds, and one line when it is over; never
 a line per retry. Trouble lasts as long as any operation is failing: others that succeed meanwhile do not end it.
+
+A server that answers nobody who does the same is in trouble, too, though nothing has failed: the next answer ends that.
+One that is merely slow answers now one, now another, and is never called so, however long each of them waits.
 """
 
 from __future__ import annotations
@@ -24,7 +27,8 @@ SUMMARY_INTERVAL = 30.0
 class HealthState:
     """`ok`, or in trouble `since` (monotonic seconds); `verdict` and `sentence` are those of the latest failure.
 
-    With OPERATOR only a human can mend it: `/readyz` is red at once. `retries` counts this trouble's failures.
+    With OPERATOR only a human can mend it: `/readyz` is red at once. `retries` counts this trouble's failures: 0 when
+    it only gives no answer.
     """
 
     ok: bool
@@ -47,8 +51,10 @@ class ServerHealth:
         """`in_flight_limit`: see `limit`."""
         self.state = HealthState(ok=True)
         self.retries = {kind.value: 0 for kind in RetryClass}
-        self._clock = clock
+        self.clock = clock
         self._failing: set[object] = set()
+        self._unanswered: dict[object, str] = {}
+        self._answered: dict[str, float] = {}
         self._next_summary = 0.0
         self._log = structlog.get_logger("tailrace.mongodb")
         self._meaning = ""
@@ -59,17 +65,35 @@ class ServerHealth:
         limit = "the in-flight limit is reached" if size is None else f"{size_words(size)} are in flight"
         self._meaning = f"nothing is lost; reading stops when {limit}; retrying until it is back"
 
-    def failed(self, operation: object, verdict: Verdict, sentence: str) -> None:
+    def failed(self, operation: object, verdict: Verdict, sentence: str, kind: RetryClass = RetryClass.OTHER) -> None:
         """`operation` (any hashable, one per run of attempts) failed and will be retried."""
-        now = self._clock()
-        before = self.state
         self._failing.add(operation)
+        self.retries[kind.value] += 1
+        self._in_trouble(verdict, sentence, since=self.clock(), retries=self.state.retries + 1)
+
+    def quiet(self, asked: float, doing: str) -> float:
+        """Seconds in which nobody who does this, since one asked then (`clock`), has had an answer. HAZARD: reads are
+        answered while writes wait for a majority that is gone; an answer to others says nothing."""
+        return self.clock() - max(asked, self._answered.get(doing, asked))
+
+    def silent(self, operation: object, doing: str, quiet: float) -> None:
+        """`operation` waits, and nobody was answered while `doing` so for `quiet` seconds. Nothing has failed, so
+        nothing is counted; what fails at the same time says more."""
+        if self._failing:
+            return
+        self._unanswered[operation] = doing
+        sentence = f"it has not answered for {quiet:.0f} s while {doing}"
+        self._in_trouble(Verdict.RETRY, sentence, since=self.clock() - quiet, retries=self.state.retries)
+
+    def _in_trouble(self, verdict: Verdict, sentence: str, *, since: float, retries: int) -> None:
+        """`since`: when it began, if it begins now."""
+        now, before = self.clock(), self.state
         self.state = HealthState(
             ok=False,
-            since=now if before.ok else before.since,
+            since=since if before.ok else before.since,
             verdict=verdict,
             sentence=sentence,
-            retries=before.retries + 1,
+            retries=retries,
         )
         if before.ok or (verdict is Verdict.OPERATOR and before.verdict is not Verdict.OPERATOR):
             self._next_summary = now + SUMMARY_INTERVAL
@@ -102,14 +126,16 @@ class ServerHealth:
                 "mongodb_still_in_trouble", error=sentence, for_s=for_s, retries=retries, meaning=self._meaning
             )
 
-    def over(self, operation: object, *, succeeded: bool) -> None:
-        """`operation` succeeded, or was given up (cancelled, rejected). A no-op when it had not failed."""
-        if operation not in self._failing:
-            return
+    def over(self, operation: object, *, succeeded: bool, doing: str = "") -> None:
+        """`operation` succeeded, or was given up (cancelled, rejected)."""
+        if succeeded:
+            self._answered[doing] = self.clock()  # those who still wait are slow, not alone
+            self._unanswered = {each: what for each, what in self._unanswered.items() if what != doing}
         self._failing.discard(operation)
-        if self._failing:
+        self._unanswered.pop(operation, None)
+        if self.state.ok or self._failing or self._unanswered:
             return
         before, self.state = self.state, HealthState(ok=True)
         if succeeded:
-            after = round(self._clock() - before.since, 3)
+            after = round(self.clock() - before.since, 3)
             self._log.info("mongodb_back", after_s=after, retries=before.retries)

@@ -25,7 +25,9 @@ from tailrace.ingest.mongo.retry_classes import retry_class
 from tailrace.ingest.mongo.verdicts import DRIVER_ERRORS, verdict
 
 SILENCE = 3.0
-"""Seconds without an answer after which an attempt counts as trouble, though it may still succeed."""
+"""Seconds without an answer to anybody who does the same, after which that is trouble, though nothing has failed."""
+
+_SILENCE_AGAIN = 1.0  # seconds after which that is looked at again: the sentence says for how long
 
 T = TypeVar("T")
 
@@ -90,7 +92,7 @@ class Attempts:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._retrier.health.over(self, succeeded=error is None)
+        self._retrier.health.over(self, succeeded=error is None, doing=self._doing)
 
     @contextmanager
     def limited(self) -> Iterator[None]:
@@ -99,21 +101,28 @@ class Attempts:
         The driver looks for a primary until that time is up, so it goes on the moment there is one again; but a
         server that is gone or hangs must not be called well for so long: `SILENCE` is reported as trouble.
         """
-        silence = asyncio.get_running_loop().call_later(SILENCE, self._silent)
+        self._listen(self._retrier.health.clock(), SILENCE)
         try:
             with pymongo.timeout(self._retrier.options.timeout):
                 yield
         finally:
-            silence.cancel()
+            self._listening.cancel()
 
-    def _silent(self) -> None:
-        sentence = f"no answer for {SILENCE:g} s while {self._doing}"
-        self._retrier.health.failed(self, Verdict.RETRY, sentence)
+    def _listen(self, asked: float, seconds: float) -> None:
+        """In so many seconds, and again until the attempt of `asked` ends, see whether anybody is answered."""
+        self._listening = asyncio.get_running_loop().call_later(seconds, self._look, asked)
+
+    def _look(self, asked: float) -> None:
+        health = self._retrier.health
+        quiet = health.quiet(asked, self._doing)
+        if quiet >= SILENCE:
+            health.silent(self, self._doing, quiet)
+        self._listen(asked, SILENCE - quiet if quiet < SILENCE else _SILENCE_AGAIN)
 
     def succeeded(self) -> None:
         """The server answered well: the next failure is the first again."""
         self.failures = 0
-        self._retrier.health.over(self, succeeded=True)
+        self._retrier.health.over(self, succeeded=True, doing=self._doing)
 
     async def failed(self, error: BaseException) -> None:
         """Wait before the next attempt, or raise what ends the attempts. `error`: what the driver raised."""
@@ -127,8 +136,7 @@ class Attempts:
         Raises ServerRefusesUs for OPERATOR at start-up."""
         if what is Verdict.OPERATOR and self._retrier.starting:
             raise ServerRefusesUs(f"MongoDB refuses {self._doing}: {sentence}")
-        self._retrier.health.failed(self, what, sentence)
-        self._retrier.health.retries[retry_class(said, what).value] += 1
+        self._retrier.health.failed(self, what, sentence, retry_class(said, what))
         await self.pause(what)
 
     async def pause(self, what: Verdict = Verdict.RETRY) -> None:
