@@ -3,9 +3,11 @@ another hour. With the real program and a real mongod, counted with plain pymong
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,8 +18,11 @@ from pathlib import Path
 import pytest
 from tests.support.hour_tree import DAY, HourTree, figures, lost, numbers, readiness
 from tests.support.ingested import trades
+from tests.support.scrape import Scrape, ask
 from tests.support.servers import Server
 from tests.support.tailrace_process import Run, until
+
+from tailrace.ops.status import BEAT
 
 HEALTHY, NINE = "20250311/0", f"{DAY}/9"
 FIRST, UNREAD, LATE, HEALTHY_LINES = trades(0, 20), trades(20, 10), trades(30, 3), trades(900, 3)
@@ -200,6 +205,38 @@ def test_the_whole_root_vanishes_and_comes_back(tree: HourTree, standalone: Serv
     assert stopped["bytes_lost"] == 0
     tree.once()
     assert tree.by_hour() == {9: numbers(0, 33), 24: numbers(900, 3)}
+
+
+@pytest.mark.usefixtures("mortal")
+def test_an_hourly_folder_that_is_gone_or_locked_while_it_is_followed(tree: HourTree) -> None:
+    """Gone: it is waited for, and nobody is told to give a right that would not help; whether that is a page is the
+    alert's to say that looks at the newest hour. There and not to be listed: only an operator can mend that, and it is
+    a page. Either way all is well when it is back."""
+    tree.append(NINE, FIRST)
+    away = tree.directory / "away"
+
+    def why() -> tuple[list[str], float]:
+        url = str(run.wait_for("serving")["url"])
+        codes = [each["code"] for each in json.loads(ask(url, "/readyz").body)["why"]]
+        return codes, Scrape(ask(url, "/metrics").body).value("tailrace_ready")
+
+    faults: list[tuple[Callable[[], object], Callable[[], object], str, int]] = [
+        (partial(tree.hourly.rename, away), partial(away.rename, tree.hourly), "waiting_for_root", 1),
+        (partial(tree.hourly.chmod, 0o000), partial(tree.hourly.chmod, 0o755), "unreadable", 0),
+    ]
+    with tree.served() as run:
+        run.wait_for("live")
+        for number, (do, undo, code, ready) in enumerate(faults, start=1):
+            until(lambda: why() == ([], 1), what="all is well")
+            do()
+            run.wait_for("tree_absent", count=number)
+            time.sleep(2 * BEAT)  # a wrong reason would come with the next copy of the figures
+            assert why() == ([code], ready)
+            undo()
+        until(lambda: why() == ([], 1), what="all is well again")
+        tree.append(NINE, LATE)
+        until(lambda: tree.stored(9) == numbers(0, 20) + numbers(30, 3))
+        run.stop()
 
 
 @pytest.mark.usefixtures("mortal")

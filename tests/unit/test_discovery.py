@@ -236,6 +236,7 @@ def test_a_tree_that_goes_away_is_waited_for(tree: Tree) -> None:
             scan = tree.scan(1.0)
             assert quiet(scan)
             assert not scan.present
+            assert scan.locked == [], "no right to read it would bring it back"
             assert len(scan.files) == 9
     assert [entry["event"] for entry in logs] == ["tree_absent"]
     (away / "20240101" / "0").unlink()

@@ -227,7 +227,7 @@ class Pipeline:
         for file in (*scan.appeared, *scan.changed):
             self._roster.seen(file, now)
         self._roster.hold(now)
-        self.stats.locked = self._roster.locked() if scan.present else [self._options.root]
+        self.stats.locked = self._roster.locked() if scan.present else scan.locked
         if scan.vanished or scan.appeared or scan.changed or self._roster.waiting:
             self._feeder.work.set()
 

@@ -89,7 +89,7 @@ async def list_tree(
         hourly = discovery.tree.hourly
         if once:
             raise ConfigurationError(f"root: {hourly} cannot be listed: give this user the right to read it")
-        stats.locked = [hourly]
+        stats.locked = scan.locked
         await asyncio.sleep(poll_interval)
         scan = discovery.scan(clock(), full=True)
     return scan

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import structlog
@@ -38,8 +38,9 @@ class Scan:
 
     A source file is known by its plain path (`names.plain_path`): `9` that became `9.gz` has changed, not vanished, and
     while both exist `9` counts. `files` is a live view of all that is present, by plain path. `present`: the hourly
-    folder was there and could be listed; while it cannot, nothing is said to have vanished. `unlisted`: day (epoch
-    seconds of its midnight) -> path of the day folders that are there and cannot be listed, the same of them.
+    folder was there and could be listed; while it cannot, nothing is said to have vanished. `locked`: its path when it
+    is there and only an operator can make it listable, nothing when it is not there. `unlisted`: day (epoch seconds of
+    its midnight) -> path of the day folders that are there and cannot be listed, the same of them.
     """
 
     appeared: tuple[SourceFile, ...]
@@ -47,6 +48,7 @@ class Scan:
     vanished: tuple[SourceFile, ...]
     files: Mapping[str, SourceFile]
     present: bool
+    locked: list[str] = field(default_factory=list)
     unlisted: Mapping[int, str] = field(default_factory=dict)
 
 
@@ -62,6 +64,7 @@ class Discovery:
         self.tree = tree
         self._notes = Notes()
         self._absent = Lasting()
+        self._locked: list[str] = []
         self._folders: dict[str, DayFolder] = {}  # by name, in order of day
         self._files: dict[str, SourceFile] = {}
         self._marked: frozenset[str] = frozenset()
@@ -95,7 +98,8 @@ class Discovery:
                 folder.look(found, wanted, everything=name in due or folder.path in wanted)
         self._notes.say_still()
         unlisted = {folder.day: folder.path for folder in self._folders.values() if folder.unlisted}
-        return _applied(found, self._files, present, unlisted)
+        scan = _applied(found, self._files, present, unlisted)
+        return scan if present else replace(scan, locked=self._locked)
 
     def _hot_files(self, newest: list[str]) -> set[str]:
         """Plain paths of the files of the newest hours."""
@@ -127,6 +131,7 @@ class Discovery:
             names = set(os.listdir(top))
         except OSError as error:
             now = self._notes.now
+            self._locked = [] if isinstance(error, FileNotFoundError | NotADirectoryError) else [top]  # as in `locate`
             if self._absent.met(now):
                 _log.warning(
                     "tree_absent",
