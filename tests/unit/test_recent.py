@@ -37,6 +37,28 @@ def test_what_is_said_again_is_counted() -> None:
     ]
 
 
+def test_problems_that_take_turns_push_no_other_out() -> None:
+    """A server that comes and goes is two lines, each with its count and its latest words, however often."""
+    recent = Recent()
+    recent.note({"event": "bytes_lost", "source": "a"}, "error")
+    for number in range(1000):
+        recent.note({"event": "mongodb_trouble", "error": f"gone {number}"}, "warning")
+        recent.note({"event": "mongodb_back"}, "info")
+    assert [(each.sentence, each.count) for each in recent.newest()] == [
+        ("mongodb back", 1000),
+        ("mongodb trouble: gone 999", 1000),
+        ("bytes lost", 1),
+    ]
+
+
+def test_an_error_is_not_hidden_by_a_warning_of_its_name() -> None:
+    """`kept_aside` is an error when an entry has another content than what is stored: both are listed."""
+    recent = Recent()
+    recent.note({"event": "kept_aside", "reasons": {"id_conflict": 1}}, "error")
+    recent.note({"event": "kept_aside", "reasons": {"json": 1}}, "warning")
+    assert [(each.level, each.count) for each in recent.newest()] == [("warning", 1), ("error", 1)]
+
+
 def test_only_the_newest_are_kept() -> None:
     """Fifty."""
     recent = Recent()

@@ -1,13 +1,14 @@
 """The latest problems, as the log said them: for people who look at a page and not at a log.
 
-What is said again, of the same source, is counted and not listed anew. Written by whoever logs, read by any thread.
+What is said again, of the same source and as loud, is counted and moves to the front: problems that take turns push no
+other out.
+Written by whoever logs, read by any thread.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -35,7 +36,7 @@ class Recent:
     """The newest problems."""
 
     def __init__(self) -> None:
-        self._problems: deque[Problem] = deque(maxlen=_KEPT)
+        self._problems: dict[tuple[str, str, str], Problem] = {}  # by event, source and level, the newest last
         self._lock = threading.Lock()
 
     def note(self, event: Mapping[str, object], level: str) -> None:
@@ -51,16 +52,16 @@ class Recent:
             sentence=sentence(event),
         )
         with self._lock:
-            before = self._problems[-1] if self._problems else None
-            if before is not None and (before.event, before.source) == (problem.event, problem.source):
-                self._problems[-1] = replace(problem, count=before.count + 1)
-            else:
-                self._problems.append(problem)
+            key = (problem.event, problem.source, problem.level)
+            before = self._problems.pop(key, None)
+            self._problems[key] = problem if before is None else replace(problem, count=before.count + 1)
+            if len(self._problems) > _KEPT:
+                del self._problems[next(iter(self._problems))]
 
     def newest(self) -> list[Problem]:
         """Newest first."""
         with self._lock:
-            return list(reversed(self._problems))
+            return list(reversed(self._problems.values()))
 
 
 def sentence(event: Mapping[str, object]) -> str:
