@@ -111,7 +111,13 @@ class SourceTaken(ConfigurationError):
 
 
 class ServerRefusesUs(ConfigurationError):
-    pass
+    """`verdict`: OPERATOR, or RETRY for what may mend itself, as a server that is away. `kind`: its class where it is
+    tried again (`ingest.mongo.retry_classes`)."""
+
+    def __init__(self, sentence: str, verdict: Verdict = Verdict.OPERATOR, kind: str = "operator") -> None:
+        super().__init__(sentence)
+        self.verdict = verdict
+        self.kind = kind
 
 
 class FileRewritten(TailraceError):

@@ -188,6 +188,36 @@ def test_red_while_mongodb_is_frozen(tmp_path: Path, own_server: Server, databas
         assert read.value("tailrace_unaccounted") == 0
 
 
+def test_red_while_a_dropped_collection_may_not_be_made_again(
+    watched: Watched, standalone: Server, database_name: str
+) -> None:
+    """Nothing of the source is read then, and whoever looks sees it: not ready, not live, and MongoDB's refusal in
+    words. All clear once it is let, with everything stored."""
+    watched.append(trade(1))
+    with watched.start() as run, MongoClient[dict[str, Any]](standalone.admin_uri) as client:
+        url = url_of(run)
+        run.wait_for("live")
+        until(lambda: scrape(url).value("tailrace_live") == 1, what="live")
+        assert ask(url, "/readyz").status == 200
+        with standalone.failing("create", errorCode=13):
+            client[database_name].drop_collection("node_trades")
+            run.wait_for("waiting_for_mongodb")
+            watched.append(trade(2))
+            until(lambda: scrape(url).value("tailrace_live") == 0, what="not live")
+            until(lambda: scrape(url).value("tailrace_retries_total", **{"class": "operator"}) >= 2, what="attempts")
+            read, reply = scrape(url), ask(url, "/readyz")
+            assert (reply.status, codes(reply)) == (503, ["mongodb_refuses"])
+            assert "does not permit what tailrace needs" in reply.body
+            assert [read.value(f"tailrace_{name}") for name in ("ready", "server_ok", "live")] == [0, 0, 0]
+            assert read.value("tailrace_server_retries") >= 2
+        until(lambda: ask(url, "/readyz").status == 200, what="ready again")
+        until(lambda: scrape(url).value("tailrace_live") == 1, what="live again")
+        until(lambda: watched.counts()[0] == 2, what="all of it is stored")
+        read = scrape(url)
+        assert [read.value(f"tailrace_{name}") for name in ("ready", "server_ok", "server_retries")] == [1, 1, 0]
+        run.stop()
+
+
 def test_it_answers_while_it_starts(watched: Watched) -> None:
     """With a server that is not there: alive, not ready, and both reasons said; nothing of the password anywhere."""
     with socket.socket() as nobody:

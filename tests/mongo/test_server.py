@@ -14,7 +14,7 @@ from tests.support.bench import bench
 from tests.support.servers import ReplicaSet, Server
 
 from tailrace.embedded import free_port
-from tailrace.errors import CollectionUnfit, ServerRefusesUs
+from tailrace.errors import CollectionUnfit, ServerRefusesUs, Verdict
 from tailrace.ingest.mongo.connection import ServerOptions, connect, parse_write_concern
 from tailrace.ingest.mongo.server import ServerFacts, inspect, prepare
 
@@ -165,6 +165,7 @@ async def test_a_missing_password_or_role_is_one_sentence(
         await look(options(uri, "hl"))
     assert "hush" not in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert (caught.value.verdict, caught.value.kind) == (Verdict.OPERATOR, "operator")
 
 
 async def test_readwrite_on_the_database_is_enough(guarded: Server) -> None:
@@ -173,19 +174,29 @@ async def test_readwrite_on_the_database_is_enough(guarded: Server) -> None:
         assert it.facts.created
 
 
+@pytest.mark.parametrize(("code", "what"), [(91, Verdict.RETRY), (13, Verdict.OPERATOR), (999_999, Verdict.OPERATOR)])
+async def test_what_may_mend_itself_is_told_from_what_an_operator_must(
+    standalone: Server, database_name: str, code: int, what: Verdict
+) -> None:
+    """Where it is tried again, a server that shuts down is not said to refuse us for good."""
+    with standalone.failing("create", errorCode=code), pytest.raises(ServerRefusesUs) as caught:
+        await bench(standalone.uri, database_name).__aenter__()
+    assert caught.value.verdict is what
+
+
 @pytest.mark.parametrize(
-    ("uri", "sentence"),
+    ("uri", "sentence", "kind"),
     [
-        ("mongodb://u:hush@127.0.0.1:{closed}/", "no MongoDB can be reached at 127.0.0.1:"),
-        ("mongodb://u:hush@no-such-host.invalid/", "cannot be resolved: no-such-host.invalid"),
-        ("mongodb+srv://u:hush@no-such-host.invalid/", "no-such-host.invalid"),
-        ("mongodb://127.0.0.1:{open}/?tls=true", "TLS handshake with 127.0.0.1"),
-        ("mongodb://127.0.0.1:{open}/?replicaSet=other", "127.0.0.1"),
+        ("mongodb://u:hush@127.0.0.1:{closed}/", "no MongoDB can be reached at 127.0.0.1:", "network"),
+        ("mongodb://u:hush@no-such-host.invalid/", "cannot be resolved: no-such-host.invalid", "network"),
+        ("mongodb+srv://u:hush@no-such-host.invalid/", "no-such-host.invalid", "operator"),
+        ("mongodb://127.0.0.1:{open}/?tls=true", "TLS handshake with 127.0.0.1", "network"),
+        ("mongodb://127.0.0.1:{open}/?replicaSet=other", "127.0.0.1", "network"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # PyMongo 4.20, after a TLS handshake that failed
 async def test_an_unreachable_server_is_one_sentence(
-    standalone: Server, database_name: str, uri: str, sentence: str
+    standalone: Server, database_name: str, uri: str, sentence: str, kind: str
 ) -> None:
     """Within the time limit, with the host's name and without the password."""
     assert ssl.OPENSSL_VERSION  # TLS is there to be tried
@@ -194,6 +205,7 @@ async def test_an_unreachable_server_is_one_sentence(
         await look(options(where, database_name))
     assert "hush" not in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert caught.value.kind == kind
     del caught
     gc.collect()  # so that the warning comes here
 

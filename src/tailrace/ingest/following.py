@@ -122,28 +122,34 @@ class Following:
         return self._pipeline.hours(most) if self._pipeline is not None else []
 
     async def _begin_anew(self, former: Former) -> Pipeline:
-        """As at the start, but a server that is away, or refuses us, is waited for."""
-        waits = Lasting()
-        while True:
-            try:
-                pipeline = await self._make(former)
-            except ServerRefusesUs as error:
-                now = time.monotonic()
-                if waits.met(now):
-                    log.warning(
-                        "waiting_for_mongodb",
-                        source=self.source.source,
-                        why=str(error),
-                        for_s=waits.for_s(now),
-                        meaning="nothing of this source is read, and nothing is lost: its lines wait in their files",
-                        todo="mend what why says on the server",
-                    )
-                await asyncio.sleep(_LOOK_AGAIN)
-            else:
-                if (after := waits.over(time.monotonic())) is not None:
-                    log.info("mongodb_lets_us", source=self.source.source, after_s=after, meaning="it is read again")
-                pipeline.tune(tuning(self._shared.settings))  # what was reloaded meanwhile
-                return pipeline
+        """As at the start, but a server that is away, or refuses us, is waited for, and is in trouble meanwhile."""
+        waits, retrier = Lasting(), self._shared.retrier
+        self.stats.live = False  # from here on nothing is read, however long it takes
+        with retrier.attempts(f"preparing {self.source.namespace} anew") as attempts:
+            while True:
+                try:
+                    pipeline = await self._make(former)
+                except ServerRefusesUs as error:
+                    # HAZARD: nobody else may have anything to do with MongoDB now, and so notice that it fails.
+                    retrier.health.failed(attempts, error.verdict, str(error), error.kind)
+                    now = time.monotonic()
+                    if waits.met(now):
+                        log.warning(
+                            "waiting_for_mongodb",
+                            source=self.source.source,
+                            why=str(error),
+                            for_s=waits.for_s(now),
+                            meaning="nothing of this source is read, and nothing is lost: its lines wait in their "
+                            "files",
+                            todo="mend what why says on the server",
+                        )
+                    await asyncio.sleep(_LOOK_AGAIN)
+                else:
+                    if (after := waits.over(time.monotonic())) is not None:
+                        name = self.source.source
+                        log.info("mongodb_lets_us", source=name, after_s=after, meaning="it is read again")
+                    pipeline.tune(tuning(self._shared.settings))  # what was reloaded meanwhile
+                    return pipeline
 
     async def _make(self, former: Former) -> Pipeline:
         source, shared = self.source, self._shared
@@ -165,7 +171,6 @@ class Following:
             bound=facts.uuids,
         )
         stats = self.stats
-        stats.live = False
         writer = Writer(
             ours,
             retrier,

@@ -127,7 +127,11 @@ METRICS: tuple[Metric, ...] = (
         "without its sign. Must be 0: anything else is a defect of tailrace.",
         lambda s: s.imbalance(),
     ),
-    gauge("tailrace_live", "1 once everything that was there at the start is stored.", lambda s: s.live),
+    gauge(
+        "tailrace_live",
+        "1 once everything that was there at the start is stored; 0 again after a drop of its collection, until then.",
+        lambda s: s.live,
+    ),
     of_process(
         "tailrace_server_ok",
         "1 while no operation on MongoDB is failing; 0 also when all of one kind, as writes, wait for 3 s unanswered.",

@@ -65,10 +65,10 @@ class ServerHealth:
         limit = "the in-flight limit is reached" if size is None else f"{size_words(size)} are in flight"
         self._meaning = f"nothing is lost; reading stops when {limit}; retrying until it is back"
 
-    def failed(self, operation: object, verdict: Verdict, sentence: str, kind: RetryClass = RetryClass.OTHER) -> None:
-        """`operation` (any hashable, one per run of attempts) failed and will be retried."""
+    def failed(self, operation: object, verdict: Verdict, sentence: str, kind: str = RetryClass.OTHER) -> None:
+        """`operation` (any hashable, one per run of attempts) failed and will be retried. `kind`: its class."""
         self._failing.add(operation)
-        self.retries[kind.value] += 1
+        self.retries[kind] += 1
         self._in_trouble(verdict, sentence, since=self.clock(), retries=self.state.retries + 1)
 
     def quiet(self, asked: float, doing: str) -> float:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import pymongo
 from pymongo.errors import OperationFailure, PyMongoError
 
-from tailrace.errors import CollectionUnfit, ServerRefusesUs
+from tailrace.errors import CollectionUnfit, ServerRefusesUs, Verdict
 from tailrace.ingest.mongo.connection import (
     Client,
     Collection,
@@ -30,6 +30,8 @@ from tailrace.ingest.mongo.connection import (
 from tailrace.ingest.mongo.describing import describe
 from tailrace.ingest.mongo.made import Info, create, info_of, make_data, uuids
 from tailrace.ingest.mongo.refusal_sentences import missing_privilege, server_sentence
+from tailrace.ingest.mongo.retry_classes import RetryClass, retry_class
+from tailrace.ingest.mongo.verdicts import verdict
 
 __all__ = [
     "CollectionFacts",
@@ -109,7 +111,7 @@ async def inspect(
             info = infos.get(options.collection)
             documents = 0 if info is None else await ours.data.estimated_document_count()
     except PyMongoError as error:
-        raise ServerRefusesUs(server_sentence(error, options)) from None
+        raise _refusal(error, options) from None
     _version_fit(build, clustered=clustered)
     is_clustered = info is not None and "clusteredIndex" in info.get("options", {})
     if info is not None and is_clustered != clustered:
@@ -150,9 +152,10 @@ async def prepare(
             info = await info_of(ours.data)
             there = await uuids(ours)
     except PyMongoError as error:
-        raise ServerRefusesUs(server_sentence(error, options)) from None
+        raise _refusal(error, options) from None
     if info is None or len(there) < 3:
-        raise ServerRefusesUs(f"{options.namespace}, .rejects or .files was dropped while we started: start again")
+        sentence = f"{options.namespace}, .rejects or .files was dropped while we started: start again"
+        raise ServerRefusesUs(sentence, Verdict.RETRY, RetryClass.OTHER)
     return CollectionFacts(
         uuid=there[ours.data.name],
         rejects_uuid=there[ours.rejects.name],
@@ -164,6 +167,11 @@ async def prepare(
         documents=seen.documents,
         warnings=seen.warnings,
     )
+
+
+def _refusal(error: PyMongoError, options: ServerOptions) -> ServerRefusesUs:
+    what = Verdict.RETRY if verdict(error) is Verdict.RETRY else Verdict.OPERATOR
+    return ServerRefusesUs(server_sentence(error, options), what, retry_class(error, what))
 
 
 async def _unfit(collection: Collection, info: Info, topology: str, *, allow_ttl: bool) -> list[str]:
