@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from pymongo import MongoClient
+from tests.support.hour_tree import figures
 from tests.support.ingested import Tree, line, trade, trades
 from tests.support.load import Load
 from tests.support.servers import Server
@@ -120,6 +121,35 @@ def test_dropped_while_a_root_is_waited_for(tmp_path: Path, standalone: Server, 
         stored = client[database_name]["node_trades"]
         until(lambda: stored.count_documents({}) == 5, what="the root is followed")
         run.stop()
+
+
+@pytest.mark.timeout(90)
+def test_dropped_with_lines_in_flight_that_cannot_be_stored(
+    tmp_path: Path, standalone: Server, database_name: str
+) -> None:
+    """Twice: what was in flight is given up, read again and stored; the account adds up all along, and in the end
+    nothing is said to be in flight."""
+    tree = Tree(tmp_path, standalone.uri, database_name, poll_interval="100ms", shutdown_grace="1s", http="127.0.0.1:0")
+    tree.write("20250310/9", trades(0, 20))
+    with Run(*tree.options) as run, MongoClient[dict[str, Any]](standalone.admin_uri) as client:
+        run.wait_for("live")
+        for number in (1, 2):
+            with standalone.failing("insert", errorCode=91):
+                tree.write("20250310/9", trades(100 * number, 10))
+                until(lambda: figures(run)["lines"]["in_flight"] == 10, what="ten lines are in flight")
+                client[database_name].drop_collection("node_trades")
+                run.wait_for("spans_abandoned", count=number)
+                run.wait_for("collection_dropped", count=number)
+            stored = client[database_name]["node_trades"]
+            expected = 20 + 10 * number
+            until(lambda: stored.count_documents({}) == expected, what="all of it is stored again")  # noqa: B023
+            until(lambda: figures(run)["lag"]["bytes"] == 0, what="nothing waits")
+            until(lambda: figures(run)["lines"]["in_flight"] == 0, what="nothing is in flight")
+            now = figures(run)
+            assert (now["bytes"]["in_flight"], now["unaccounted"]) == (0, 0)
+        stopped = run.stop()
+    assert (stopped["lines_in_flight"], stopped["lines_read"]) == (0, stopped["lines"])
+    assert stopped["lines"] == 20 + 30 + 40
 
 
 def _of(tree: Tree) -> dict[str, str]:

@@ -124,7 +124,7 @@ class Following:
     async def _begin_anew(self, former: Former) -> Pipeline:
         """As at the start, but a server that is away, or refuses us, is waited for, and is in trouble meanwhile."""
         waits, retrier = Lasting(), self._shared.retrier
-        self.stats.live = False  # from here on nothing is read, however long it takes
+        self.stats.begin_anew()
         with retrier.attempts(f"preparing {self.source.namespace} anew") as attempts:
             while True:
                 try:

@@ -22,14 +22,16 @@ class SourceStats:
     `newest_entry`: the event time of the newest entry stored, and `entry_lag` how old it was by this machine's clock
     when it was; None: none with an event time. `checkpoint_age`, `checkpoint_lag`: how long what is settled has waited
     to be saved, and the bytes from what is saved to the known ends of the files. `write_seconds`, `write_documents`: of
-    insert commands that were acknowledged.
+    insert commands that were acknowledged. `lines_again`, `bytes_again`: of those in flight, what is to be read again.
     """
 
     stream: str = ""
     root: str = ""
     lines_read: int = 0
     lines_in_flight: int = 0
+    lines_again: int = 0
     bytes_read: int = 0
+    bytes_again: int = 0
     bytes_settled: int = 0
     entries_settled: int = 0
     done: Outcome = field(default_factory=Outcome)
@@ -59,9 +61,19 @@ class SourceStats:
     write_documents: Histogram = field(default_factory=lambda: Histogram(WRITE_DOCUMENTS))
 
     def read(self, lines: int, size: int) -> None:
-        self.lines_read += lines
-        self.lines_in_flight += lines
-        self.bytes_read += size
+        """What was given up is read again first, more or less: it counts once, or it would stay in flight for ever."""
+        again, size_again = min(lines, self.lines_again), min(size, self.bytes_again)
+        self.lines_again -= again
+        self.bytes_again -= size_again
+        self.lines_read += lines - again
+        self.lines_in_flight += lines - again
+        self.bytes_read += size - size_again
+
+    def begin_anew(self) -> None:
+        """Nothing is read any more, and all files will be, as at a start. What was in flight has been given up: it is
+        read and not settled, and so in flight, until as much has been read again. No counter goes back."""
+        self.live = False
+        self.lines_again, self.bytes_again = self.lines_in_flight, self.bytes_read - self.bytes_settled
 
     def settled(self, lines: int, size: int, entries: int, outcome: Outcome) -> None:
         """One span settled; `lines` as they were counted when it was read, `entries` as the codec counted them."""

@@ -24,7 +24,11 @@ METRICS: tuple[Metric, ...] = (
         "Lines of which everything is durably stored or kept aside.",
         lambda s: s.done.lines,
     ),
-    gauge("tailrace_in_flight_lines", "Lines read and not settled yet.", lambda s: s.lines_in_flight),
+    gauge(
+        "tailrace_in_flight_lines",
+        "Lines read and not settled yet; after a drop of a collection, also those given up, until they are read again.",
+        lambda s: s.lines_in_flight,
+    ),
     counter("tailrace_read_bytes_total", "Uncompressed bytes read from hour files.", lambda s: s.bytes_read),
     counter("tailrace_settled_bytes_total", "Uncompressed bytes settled.", lambda s: s.bytes_settled),
     gauge("tailrace_in_flight_bytes", "Bytes read and not settled yet.", lambda s: s.bytes_read - s.bytes_settled),
