@@ -76,7 +76,28 @@ def test_giving_up_is_not_recovery() -> None:
         health.failed("a", Verdict.RETRY, "refused")
         health.over("a", succeeded=False)
     assert health.state.ok
-    assert [entry["event"] for entry in logs] == ["mongodb_trouble"]
+    assert [entry["event"] for entry in logs] == ["mongodb_trouble", "mongodb_not_asked"]
+
+
+def test_failures_of_two_kinds_are_one_trouble() -> None:
+    """One operation is refused and another finds no primary, or one meets both by turns: each kind is said once, the
+    summaries come as ever, and it is called refused while one operation is."""
+    clock = Clock()
+    with structlog.testing.capture_logs() as logs:
+        health = ServerHealth(clock=clock)
+        for _ in range(100):
+            health.failed("a", Verdict.RETRY, "no primary")
+            health.failed("b", Verdict.OPERATOR, "no role")
+            health.failed("a", Verdict.RETRY, "no primary")
+            assert (health.state.verdict, health.state.sentence) == (Verdict.OPERATOR, "no role")
+            clock.now += 1
+        health.over("b", succeeded=True)
+        health.failed("a", Verdict.RETRY, "no primary")
+        assert health.state.verdict is Verdict.RETRY
+        health.failed("a", Verdict.OPERATOR, "no role")
+        health.over("a", succeeded=True)
+    still = ["mongodb_still_refuses"] * 3
+    assert [entry["event"] for entry in logs] == ["mongodb_trouble", "mongodb_refuses", *still, "mongodb_back"]
 
 
 def test_a_server_that_answers_nobody_is_in_trouble_and_nothing_is_counted() -> None:
@@ -141,4 +162,4 @@ def test_giving_up_waiting_is_not_recovery() -> None:
         health.silent("a", WRITING, 3.0)
         health.over("a", succeeded=False)
     assert health.state.ok
-    assert [entry["event"] for entry in logs] == ["mongodb_trouble"]
+    assert [entry["event"] for entry in logs] == ["mongodb_trouble", "mongodb_not_asked"]

@@ -31,6 +31,8 @@ MEANINGS = {
     "file_sealed": "read to its end and closed; looked at once a minute",
     "folder_readable_again": "the unread lines in it are stored now; `left`: folders that still cannot be read",
     "mongodb_back": "what waited is being stored; nothing was lost",
+    "mongodb_not_asked": "what failed was given up (a source taken out, a stop): whether MongoDB is back, the next "
+    "operation shows; nothing was lost",
     **dict.fromkeys(
         ("mongodb_refuses", "mongodb_still_in_trouble", "mongodb_still_refuses", "mongodb_trouble"),
         "nothing is lost; reading stops when the in-flight limit is reached; retrying until it is back",

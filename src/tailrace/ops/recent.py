@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 _KEPT = 50
-_GOOD_NEWS = frozenset(("mongodb_back", "live", "reloaded", "checkpoints_saved_again"))
+_GOOD_NEWS = frozenset(("mongodb_back", "mongodb_not_asked", "live", "reloaded", "checkpoints_saved_again"))
 """Events of level info that end a problem, or that people wait for; besides, all whose names end in `_again`."""
 
 _SAYING = ("what", "error", "why", "note", "reasons", "path", "file", "collections", "bytes")

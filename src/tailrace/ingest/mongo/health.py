@@ -1,7 +1,8 @@
 """What everybody who waits for MongoDB has seen, in one place: one state, and a log that stays readable.
 
 An outage is one warning when it starts, at most one summary every 30 seconds, and one line when it is over; never
-a line per retry. Trouble lasts as long as any operation is failing: others that succeed meanwhile do not end it.
+a line per retry. Trouble lasts as long as any operation is failing: others that succeed meanwhile do not end it. While
+one of them is refused, that is what it is called, whatever happens to the others.
 
 A server that answers nobody who does the same is in trouble, too, though nothing has failed: the next answer ends that.
 One that is merely slow answers now one, now another, and is never called so, however long each of them waits.
@@ -25,7 +26,8 @@ SUMMARY_INTERVAL = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthState:
-    """`ok`, or in trouble `since` (monotonic seconds); `verdict` and `sentence` are those of the latest failure.
+    """`ok`, or in trouble `since` (monotonic seconds); `verdict` and `sentence` are those of the latest failure, or of
+    the refusal of an operation that has not got on since.
 
     With OPERATOR only a human can mend it: `/readyz` is red at once. `retries` counts this trouble's failures: 0 when
     it only gives no answer.
@@ -52,7 +54,8 @@ class ServerHealth:
         self.state = HealthState(ok=True)
         self.retries = {kind.value: 0 for kind in RetryClass}
         self.clock = clock
-        self._failing: set[object] = set()
+        self._failing: dict[object, tuple[Verdict, str]] = {}
+        self._refused = False  # said in this trouble
         self._unanswered: dict[object, str] = {}
         self._answered: dict[str, float] = {}
         self._next_summary = 0.0
@@ -67,8 +70,11 @@ class ServerHealth:
 
     def failed(self, operation: object, verdict: Verdict, sentence: str, kind: str = RetryClass.OTHER) -> None:
         """`operation` (any hashable, one per run of attempts) failed and will be retried. `kind`: its class."""
-        self._failing.add(operation)
+        self._failing[operation] = verdict, sentence
         self.retries[kind] += 1
+        if verdict is not Verdict.OPERATOR:
+            refused = (each for each in self._failing.values() if each[0] is Verdict.OPERATOR)
+            verdict, sentence = next(refused, (verdict, sentence))
         self._in_trouble(verdict, sentence, since=self.clock(), retries=self.state.retries + 1)
 
     def quiet(self, asked: float, doing: str) -> float:
@@ -95,9 +101,10 @@ class ServerHealth:
             sentence=sentence,
             retries=retries,
         )
-        if before.ok or (verdict is Verdict.OPERATOR and before.verdict is not Verdict.OPERATOR):
+        if before.ok or (verdict is Verdict.OPERATOR and not self._refused):
             self._next_summary = now + SUMMARY_INTERVAL
-            if verdict is Verdict.OPERATOR:
+            self._refused = verdict is Verdict.OPERATOR
+            if self._refused:
                 self._log.error(
                     "mongodb_refuses",
                     error=sentence,
@@ -131,11 +138,13 @@ class ServerHealth:
         if succeeded:
             self._answered[doing] = self.clock()  # those who still wait are slow, not alone
             self._unanswered = {each: what for each, what in self._unanswered.items() if what != doing}
-        self._failing.discard(operation)
+        self._failing.pop(operation, None)
         self._unanswered.pop(operation, None)
         if self.state.ok or self._failing or self._unanswered:
             return
         before, self.state = self.state, HealthState(ok=True)
+        after = round(self.clock() - before.since, 3)
         if succeeded:
-            after = round(self.clock() - before.since, 3)
             self._log.info("mongodb_back", after_s=after, retries=before.retries)
+        else:
+            self._log.info("mongodb_not_asked", after_s=after, retries=before.retries)
