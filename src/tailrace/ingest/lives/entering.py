@@ -181,6 +181,7 @@ class Entering:
         self._descriptors.unreadable(held.file.path, str(error))
         self._drop(slot, held)
         slot.sealed, slot.unreadable = held.file, True
+        self._slots.version += 1
         self._slots.tidy(slot)
 
     def _drop(self, slot: Slot, held: Held) -> None:
