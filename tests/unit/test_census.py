@@ -71,6 +71,25 @@ async def test_hours_without_a_file(scene: Scene) -> None:
     assert [hour // HOUR % 24 for hour in census.missing] == [8], "6 is gone, and stored"
 
 
+async def test_hours_of_a_day_that_cannot_be_listed(scene: Scene) -> None:
+    """Nobody knows whether they have a file: none is missing, nor are the blocks between the hours around them, until
+    the folder can be listed again."""
+    roster, day = scene.roster, 1_741_651_200  # 2025-03-11
+    for name in ("20250310/23", "20250311/5", "20250312/0"):
+        scene.write(name, lines(1))
+    await scene.turn()
+    roster.census._entrance.gaps = gaps = BlockGaps()
+    for number, hour in ((1, day - HOUR), (2, day + 5 * HOUR), (9, day + 24 * HOUR)):
+        gaps.settled(hour, bytes([number]), 0, Blocks(number, number))
+        gaps.ended(bytes([number]))
+    assert (len(roster.census.missing), roster.census.missing_blocks()) == (23, 6)
+    roster.unlisted({day: str(scene.root / "20250311")})
+    assert (roster.census.missing, roster.census.missing_blocks()) == ((), 0)
+    assert [each.state for each in roster.census.hours(72, live=True)].count(FileState.MISSING) == 0
+    roster.unlisted({})
+    assert (len(roster.census.missing), roster.census.missing_blocks()) == (23, 6)
+
+
 async def test_what_nobody_can_mend_is_not_counted_for_ever(scene: Scene) -> None:
     """Two days back from the newest hour, no further."""
     scene.write("20250301/0", lines(1))

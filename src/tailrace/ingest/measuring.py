@@ -90,7 +90,12 @@ class Measuring:
                 )
         for hour in sorted(self._said_missing - missing):
             if (after := self._missing.over(hour, now)) is not None:
-                self._log.info("hour_found", hour=hour, after_s=after, meaning="it is there now, or too old to count")
+                self._log.info(
+                    "hour_found",
+                    hour=hour,
+                    after_s=after,
+                    meaning="it is there now, or too old to count, or its day's folder cannot be listed any more",
+                )
         self._said_missing = missing
 
     def _count_files(self) -> None:

@@ -88,7 +88,8 @@ METRICS: tuple[Metric, ...] = (
     ),
     gauge(
         "tailrace_missing_hours",
-        "Hours, at most two days back from the newest, that have no file and that the collection does not know.",
+        "Hours, at most two days back from the newest, that have no file and that the collection does not know; none "
+        "of a day whose folder cannot be listed.",
         lambda s: len(s.missing_hours),
     ),
     Metric(

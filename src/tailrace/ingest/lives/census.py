@@ -15,6 +15,7 @@ from tailrace.ingest.lives.entrance import Entrance
 from tailrace.ingest.lives.slots import Slot, Slots, by_hour
 
 _HOUR = 3600
+_DAY = 24 * _HOUR
 _HORIZON = 48 * _HOUR
 """Seconds before the newest hour in which a gap counts: what is older a node has pruned, and nobody can mend it."""
 
@@ -65,6 +66,7 @@ class Census:
         self._version = -1
         self._unreadable = 0
         self._missing: tuple[int, ...] = ()
+        self._hidden: list[int] = []
 
     def counts(self) -> FileCounts:
         self._look()
@@ -84,13 +86,16 @@ class Census:
         gaps = self._entrance.gaps
         if gaps is None:
             return 0
-        gaps.await_hours(slot.hour for slot in self._slots.active.values() if slot.follower is None)
+        self._look()
+        waiting = [slot.hour for slot in self._slots.active.values() if slot.follower is None]
+        gaps.await_hours(waiting + self._hidden)
         return gaps.missing
 
     @property
     def missing(self) -> tuple[int, ...]:
         """Hours (epoch seconds) between the oldest known and the newest on disk, at most two days before it, that have
-        no file and that the ledger does not know. A node that stood still for an hour leaves one, too."""
+        no file and that the ledger does not know. A node that stood still for an hour leaves one, too. Of a day whose
+        folder cannot be listed none is claimed."""
         self._look()
         return self._missing
 
@@ -135,6 +140,9 @@ class Census:
             return
         self._version = slots.version
         self._unreadable = sum(slot.unreadable and slot.empty for slot in slots.all.values())
+        seen = {slot.hour for slot in slots.all.values()}
+        days = (range(day, day + _DAY, _HOUR) for day in slots.unlisted)
+        self._hidden = [hour for day in days for hour in day if hour not in seen]
         on_disk = {slot.hour for slot in slots.all.values() if not slot.missing}
         if not on_disk:
             self._missing = ()
@@ -142,4 +150,5 @@ class Census:
         newest = max(on_disk)
         there = on_disk | self._entrance.hours()
         first = max(min(there), newest - _HORIZON)
+        there.update(self._hidden)
         self._missing = tuple(hour for hour in range(first, newest, _HOUR) if hour not in there)

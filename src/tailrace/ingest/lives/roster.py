@@ -209,7 +209,7 @@ class Roster:
         waiting = [slot.queue[0].file for slot in self.active.values() if slot.enterable]
         followed = [follower.file for follower in self.followers()]  # a second name of one of these has its lines
         paths = [file.path for file in waiting if not any(same_file(each, file) for each in followed)]
-        paths += self._sightings.unlisted.values()
+        paths += self._slots.unlisted.values()
         paths += [slot.sealed.path for slot in self.slots.values() if slot.sealed is not None and slot.unreadable]
         if paths:
             raise RuntimeFailure(
@@ -220,7 +220,7 @@ class Roster:
     def locked(self) -> list[str]:
         """Paths that only an operator can make readable: folders that cannot be listed, files that cannot be opened."""
         waiting = (held.file.path for slot in self.active.values() for held in slot.queue if held.retry_in)
-        return [*self._sightings.unlisted.values(), *waiting]
+        return [*self._slots.unlisted.values(), *waiting]
 
     def headless(self) -> list[Held]:
         """Files that have no complete line yet, but some bytes."""

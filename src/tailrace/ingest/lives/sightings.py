@@ -31,7 +31,7 @@ log = structlog.get_logger("tailrace.files")
 
 
 class Sightings:
-    """`unlisted`: day (epoch seconds) -> path of the folders that are there and cannot be listed now."""
+    """What is seen of one source."""
 
     def __init__(
         self,
@@ -53,15 +53,16 @@ class Sightings:
         self._few_grown = Few()
         self._first_scan = True
         self._listed_again = False
-        self.unlisted: Mapping[int, str] = {}
 
     def first_scan_done(self) -> None:
         self._first_scan = False
-        self._losses.vanished(self.unlisted.keys())
+        self._losses.vanished(self._slots.unlisted.keys())
 
     def not_listed(self, folders: Mapping[int, str]) -> None:
-        self._listed_again = bool(self.unlisted.keys() - folders.keys())
-        self.unlisted = folders
+        slots = self._slots
+        self._listed_again = bool(slots.unlisted.keys() - folders.keys())
+        slots.version += slots.unlisted.keys() != folders.keys()
+        slots.unlisted = folders
 
     # -- a file --------------------------------------------------------------------------------------------------
 
@@ -206,7 +207,7 @@ class Sightings:
         for slot in [slot for slot in slots.active.values() if slot.missing]:
             self._await_archive(slot, now)
         if self._listed_again and not self._first_scan:
-            self._losses.vanished(self.unlisted.keys())
+            self._losses.vanished(slots.unlisted.keys())
         unopened = [slot for slot in slots.active.values() if any(held.reader is None for held in slot.queue)]
         unopened.sort(key=by_hour)
         for slot in [slot for slot in unopened if slot.hour == slots.newest] + unopened:

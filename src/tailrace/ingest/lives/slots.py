@@ -8,6 +8,7 @@ before is read to its end.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tailrace.ingest.files.names import plain_path
@@ -120,7 +121,8 @@ class Slot:
 class Slots:
     """The names of one source, by plain path. `all` that were seen; `active`: those that hold a descriptor or wait for
     one; `following`: those whose file is followed. `newest`: the latest hour that was ever seen, `head`: its slot.
-    `version`: another number whenever a name came, went, or became readable or unreadable."""
+    `unlisted`: day (epoch seconds) -> path of the folders that are there and cannot be listed now. `version`: another
+    number whenever a name or such a folder came, went, or became readable or unreadable."""
 
     def __init__(self) -> None:
         self.all: dict[str, Slot] = {}
@@ -128,6 +130,7 @@ class Slots:
         self.following: dict[str, Slot] = {}
         self.newest = 0
         self.head: Slot | None = None
+        self.unlisted: Mapping[int, str] = {}
         self.version = 0
 
     def add(self, file: SourceFile) -> Slot:
