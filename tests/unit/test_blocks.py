@@ -112,6 +112,29 @@ def test_reading_from_the_middle_claims_nothing_before() -> None:
     assert files.read(3, 505) == 2
 
 
+def test_hours_that_a_former_process_read() -> None:
+    """Nothing is claimed across an hour that is stored already, also where nothing more of it is read; between hours
+    that are read from their start by this process it is, as ever."""
+    files = Files()
+    for hour in (4, 5, 6):
+        files.gaps.was_known(HOUR * hour, prefix(hour))
+    assert files.read(4, 50, 51, start=4096, done=True) == 0
+    assert files.read(7, 301, 302, done=True) == 0, "5 and 6 have the numbers between, or may"
+    assert files.read(8, 305, done=True) == 2
+    assert files.read(6, start=4096, done=True) == 2, "its last lines had no number; those before may"
+    assert files.read(5, 290, start=4096, done=True) == 2
+
+
+def test_years_that_a_former_process_read_cost_nothing() -> None:
+    """Only those at or after the oldest hour of this process are looked at."""
+    files = Files()
+    for hour in range(20_000):
+        files.gaps.was_known(HOUR * hour, prefix(hour))
+    files.read(30_000, 1, 2, done=True)
+    assert files.read(30_001, 5) == 2
+    assert len(files.gaps._unread()) == 1, "the one that is being read"
+
+
 def test_a_first_span_without_numbers_is_still_the_beginning() -> None:
     """A life whose first lines cannot be read was read from its first byte on all the same."""
     files = Files()
@@ -261,3 +284,31 @@ def test_hours_read_by_turns_say_what_one_file_says(seed: int, absent: set[int],
             files.end(hour)
         assert files.gaps.missing <= len(absent)
     assert files.gaps.missing == len(absent)
+
+
+@settings(deadline=None, max_examples=500)
+@given(seed=st.integers(0, 1 << 32), absent=st.sets(st.integers(1, 58)), cuts=st.sets(st.integers(1, 59)))
+def test_a_restart_claims_nothing_that_is_there(seed: int, absent: set[int], cuts: set[int]) -> None:
+    """Numbers 0 to 59 over hours, of which a former process read some in part and some to their end: whatever is read
+    after it, and in whatever order, no more is claimed than is missing."""
+    rng, edges = Random(seed), [0, *sorted(cuts), 60]
+    files, left, begun = Files(), dict[int, list[int]](), dict[int, int]()
+    for hour, (start, end) in enumerate(pairwise(edges)):
+        numbers = [number for number in range(start, end) if number not in absent]
+        former = rng.choice([0, 0, len(numbers), rng.randint(0, len(numbers))])
+        if former or rng.random() < 0.1:
+            files.gaps.was_known(HOUR * hour, prefix(hour))
+        if former < len(numbers):
+            left[hour], begun[hour] = numbers[former:], former
+    waiting = set(left)
+    while left:
+        hour = rng.choice(sorted(left))
+        waiting.discard(hour)
+        files.gaps.await_hours(HOUR * other for other in waiting)
+        size = rng.randint(0, 5)
+        files.read(hour, *left[hour][:size], start=begun[hour])
+        del left[hour][:size]
+        if not left[hour]:
+            del left[hour]
+            files.end(hour)
+        assert files.gaps.missing <= len(absent)

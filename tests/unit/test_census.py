@@ -10,6 +10,7 @@ import pytest
 from tests.unit.test_roster import LIMIT, Scene, lines
 
 from tailrace.ingest.blocks import BlockGaps
+from tailrace.ingest.files.discovery import Discovery
 from tailrace.ingest.lives.census import FileCounts, FileState
 from tailrace.model import Blocks, Outcome
 
@@ -138,3 +139,33 @@ async def test_blocks_that_no_file_has(tmp_path: Path) -> None:
     scene.roster.take_rows()
     assert scene.roster.census.missing_blocks() == 2 + 95
     assert gaps.missing == 97
+
+
+async def test_blocks_after_a_restart(scene: Scene, tmp_path: Path) -> None:
+    """Blocks of an hour that was read to its end before it are there, though nothing of it is read again."""
+    for hour in (4, 5):
+        scene.write(f"20250310/{hour}", lines(1))
+    await scene.turn()
+    known = [follower.known() for follower in scene.roster.followers()]
+    scene.roster.seal_idle(scene.now + 301)
+    rows = [row for _follower, row in scene.roster.take_rows()]
+    scene.write("20250310/4", lines(2))
+    scene.write("20250310/6", lines(3))
+    scene.write("20250310/7", lines(4))
+    again = Scene(tmp_path / "unused", seal_after=2.0)
+    again.discovery = Discovery(scene.discovery.tree)
+    gaps = again.roster.census._entrance.gaps = BlockGaps()
+    again.roster.remember(known, rows)
+    again.look()
+    while await again.roster.enter_next(again.now):
+        pass
+    for follower in again.roster.followers():
+        while (piece := follower.tailer.next_chunk(LIMIT, LIMIT)) is not None:
+            number = follower.hour // HOUR * 100
+            follower.begin(piece)
+            follower.settle(piece.span, Outcome(lines=1), Blocks(number, number))
+        follower.dirty = False
+    again.roster.seal_idle(again.now + 10)
+    again.roster.take_rows()
+    assert again.roster.census.missing_blocks() == 99, "between 6 and 7, not between 4 and 6"
+    assert gaps.missing == 99

@@ -5,7 +5,8 @@
                      fills a gap. So the total can shrink.
     between lives    what lies between the highest number of one and the first of the next, when the first of the two is
                      of the same hour or an earlier one, the second was read from byte 0, and no life from the one hour
-                     to the other is awaited or still being read (but the second). So hours may be read in any order.
+                     to the other is awaited or still being read (but the second), or was read by a former process
+                     alone. So hours may be read in any order.
     not claimed      what came before the first span that was seen of a life which is read from its middle: after a
                      restart, or with `start_at = "end"`. Nor what came before this process.
 
@@ -41,6 +42,11 @@ class _Life:
     ended: bool = False
     blocks: Blocks | None = None
 
+    @property
+    def unknown(self) -> bool:
+        """Its middle had no numbers, and what was read before by another process may have some."""
+        return self.blocks is None and not self.whole
+
 
 class BlockGaps:
     """One per source in a wrapped framing."""
@@ -48,9 +54,17 @@ class BlockGaps:
     def __init__(self) -> None:
         self._lives: dict[bytes, _Life] = {}
         self._awaited: list[int] = []
+        self._former: dict[bytes, int] = {}  # prefix -> hour of lives known from before, of which nothing was heard
+        self._former_hours: list[int] | None = []  # in order; None: to be sorted
         self._beyond = 0  # missing numbers of which only the count is kept
         self._left_out = -1  # the newest hour that was left out
         self._missing: int | None = 0  # None: to be counted
+
+    def was_known(self, hour: int, prefix: bytes) -> None:
+        """A life that was entered before this process: nobody knows the numbers of what was read of it. Until something
+        of it is read here, nothing is claimed across it."""
+        self._former[prefix] = hour
+        self._former_hours = self._missing = None
 
     def settled(self, hour: int, prefix: bytes, start: int, blocks: Blocks | None) -> None:
         """The settled prefix of a life has passed a span that begins at byte `start`, in the order of the file. Also
@@ -62,6 +76,8 @@ class BlockGaps:
             if len(self._lives) >= LIVES_KEPT:
                 self._make_room()
             life = self._lives[prefix] = _Life(hour, hour, whole=start == 0)
+            if self._former.pop(prefix, None) is not None:
+                self._former_hours = None
         life.ended = False  # left and taken up again
         self._missing = None
         if blocks is None:
@@ -116,8 +132,13 @@ class BlockGaps:
         return missing
 
     def _unread(self) -> list[int]:
-        """Hours of which more may come, in order, one for each file."""
-        return sorted([*self._awaited, *(life.until for life in self._lives.values() if not life.ended)])
+        """Hours that may have numbers which are not known, in order, one for each file."""
+        if self._former_hours is None:
+            self._former_hours = sorted(self._former.values())
+        oldest = min((life.hour for life in self._lives.values()), default=0)
+        former = self._former_hours[bisect_left(self._former_hours, oldest) :]  # years of them may lie below
+        unknown = (life.until for life in self._lives.values() if not life.ended or life.unknown)
+        return sorted([*self._awaited, *former, *unknown])
 
     def _make_room(self) -> None:
         """The total stays as it is: what is no longer between the lives that are left is kept as a count."""
@@ -131,7 +152,11 @@ class BlockGaps:
 
     def _make_runs(self) -> None:
         """From the oldest on, lives that are done become one with the next, until half are left."""
-        self._lives = {prefix: life for prefix, life in self._lives.items() if not (life.ended and life.blocks is None)}
+        self._lives = {
+            prefix: life
+            for prefix, life in self._lives.items()
+            if not life.ended or life.blocks is not None or life.unknown
+        }
         unread = self._unread()
         in_order = sorted(self._lives.items(), key=lambda item: (item[1].hour, item[1].until))
         spare = len(in_order) - LIVES_KEPT // 2

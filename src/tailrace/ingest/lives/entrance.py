@@ -61,6 +61,12 @@ class Entrance:
     def know(self, entry: Known) -> None:
         self._known.setdefault(entry.life.hour, {})[entry.life.prefix] = entry
 
+    def remember(self, entry: Known) -> None:
+        """A life that was known before this process read anything of it."""
+        self.know(entry)
+        if self.gaps is not None:
+            self.gaps.was_known(entry.life.hour, entry.life.prefix)
+
     def stood(self, hour: int, prefix: bytes, path: str, inode: tuple[int, int] | None = None) -> None:
         """Where this life was seen last: `inode` is (device, inode)."""
         self._stood[plain_path(path)] = hour, prefix

@@ -84,7 +84,7 @@ class Roster:
         unsaved: dict[str, int] = {}  # plain path -> number of the latest life there without a row
         for entry in sorted(known, key=lambda entry: entry.life.number):
             life = entry.life
-            self._entrance.know(entry)
+            self._entrance.remember(entry)
             self._entrance.stood(life.hour, life.prefix, life.path)
             if life.prefix not in saved:
                 unsaved[plain_path(life.path)] = life.number
