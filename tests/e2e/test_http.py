@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,30 @@ def test_events_that_are_stored_already(watched: Watched) -> None:
         assert read.value("tailrace_inserted_entries_total") == 300 == watched.counts()[0]
         assert read.value("tailrace_duplicate_entries_total") == 100
         assert read.value("tailrace_unaccounted") == 0
+
+
+def test_the_newest_entry_is_the_last_that_came(watched: Watched) -> None:
+    """Also when others came just before it and none does after; and one of the far future hides none that follows."""
+
+    def at(moment: str) -> bytes:
+        return trade(1).replace(b"2025-03-10T11:24:42.070019819", moment.encode())
+
+    def newest() -> Any:
+        return json.loads(ask(url, "/status").body)["sources"][0]["newest_entry"]["time"]
+
+    watched.append(at("2025-03-10T11:00:00"))
+    with watched.start() as run:
+        url = url_of(run)
+        run.wait_for("live")
+        for second in range(1, 11):
+            watched.append(at(f"2025-03-10T11:24:{second:02}"))
+            time.sleep(0.02)  # a write each, as a node in a quiet market
+        until(lambda: newest() == 1_741_605_850, what="the last of ten")
+        watched.append(at("2100-01-01T00:00:00"))
+        until(lambda: scrape(url).value("tailrace_settled_lines_total") == 12, what="an absurd time stored")
+        watched.append(at("2025-03-10T11:24:11"))
+        until(lambda: newest() == 1_741_605_851, what="the next")
+        assert scrape(url).value("tailrace_entry_lag_seconds") > 0
 
 
 def test_ready_when_the_root_is_there(watched: Watched) -> None:

@@ -18,9 +18,13 @@ class Quiet:
     """A feeder and books that have nothing to say."""
 
     live = False
+    looks = 0
 
     def is_live(self) -> None:
         self.live = True
+
+    def look_at_newest(self) -> None:
+        self.looks += 1
 
     def unsaved(self, _now: float) -> tuple[float, int]:
         return 2.5, 11

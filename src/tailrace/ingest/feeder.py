@@ -107,6 +107,10 @@ class Feeder:
     def say_kept_aside(self, *, all_of_it: bool = False) -> None:
         self._storing.say_kept_aside(all_of_it=all_of_it)
 
+    def look_at_newest(self) -> None:
+        """The newest entry of what was stored since the last call is in the figures from now on."""
+        self._storing.newest.look()
+
     def is_live(self) -> None:
         """All that was there at the start is settled; said once."""
         if self._stats.live:

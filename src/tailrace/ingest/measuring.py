@@ -44,6 +44,7 @@ class Measuring:
     def measure(self, now: float) -> None:
         """`now`: monotonic seconds."""
         roster, stats = self._roster, self._stats
+        self._feeder.look_at_newest()
         lags = [follower.lag(now) for follower in [*roster.followers(), *roster.retiring]]
         stats.lag_bytes = sum(size for size, _age in lags)
         stats.lag_seconds = max((age for _size, age in lags), default=0.0)

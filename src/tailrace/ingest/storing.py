@@ -16,11 +16,11 @@ from structlog.typing import FilteringBoundLogger
 from tailrace.checksum import checksum
 from tailrace.errors import FileRewritten
 from tailrace.ingest.codec.codec import Codec
-from tailrace.ingest.codec.event_time import event_seconds
 from tailrace.ingest.ending import end
 from tailrace.ingest.lives.follower import Follower
 from tailrace.ingest.mongo.proof import ID
 from tailrace.ingest.mongo.writer import Writer
+from tailrace.ingest.newest import Newest
 from tailrace.ingest.stats import SourceStats
 from tailrace.ingest.workers import Budget
 from tailrace.model import Blocks, Chunk, Encoded, LongLine, Offset, Outcome, Reason, Span, blocks_joined
@@ -33,7 +33,6 @@ SMALL = 64 * 1024
 """Bytes that are read and encoded in the loop: a thread would cost more than it frees."""
 
 _KEPT_ASIDE_INTERVAL = 60.0  # seconds between two lines about rejects
-_NEWEST_INTERVAL = 0.25  # seconds between two looks at the event time of what was stored
 
 
 class InThread(Protocol):
@@ -60,11 +59,10 @@ class Storing:
         self._writer = writer
         self._budget = budget
         self._stats = stats
+        self.newest = Newest(stats, event_time)
         self._log = log
         self._in_thread = in_thread
         self._clock: Callable[[], float] = time.monotonic
-        self._event_time = event_time
-        self._look_again = 0.0
         self._panics = 0
         self._unsaid: dict[Reason, int] = {}
         self._say_again = self._say_failed_again = 0.0
@@ -101,22 +99,14 @@ class Storing:
                 outcome.add(await self._writer.write(part, encoded, compare_first=compare_first))
                 entries += encoded.entries
                 blocks.append(encoded.blocks)
-                self._stored(encoded)
+                if encoded.documents:
+                    self.newest.stored(encoded.documents[-1])
                 if ahead is not None and following is not None:
                     encoded = await ahead
         finally:
             if ahead is not None:
                 await end([ahead])
         return outcome, entries, blocks_joined(blocks)
-
-    def _stored(self, encoded: Encoded) -> None:
-        """How old the newest entry was when it was stored. By this machine's clock: nothing but figures rest on it."""
-        if self._event_time is None or not encoded.documents or self._clock() < self._look_again:
-            return
-        self._look_again = self._clock() + _NEWEST_INTERVAL
-        at = event_seconds(encoded.documents[-1], self._event_time)
-        if at is not None and at >= (self._stats.newest_entry or 0.0):
-            self._stats.newest_entry, self._stats.entry_lag = at, time.time() - at
 
     def _codec_failed(self) -> None:
         if self._clock() < self._say_failed_again:  # not once a span: what is left out is in the next line's number

@@ -68,7 +68,8 @@ METRICS: tuple[Metric, ...] = (
         name="tailrace_newest_entry_timestamp_seconds",
         kind=Kind.GAUGE,
         labels=SOURCE,
-        help="Event time of the newest entry stored. Absent until an entry with an event time was stored.",
+        help="Event time of the newest entry stored; one over an hour ahead of this machine's clock does not count. "
+        "Absent until an entry with an event time was stored.",
         read=series.newest(lambda s: s.newest_entry or 0.0),
     ),
     Metric(
