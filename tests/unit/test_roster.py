@@ -398,6 +398,32 @@ async def test_sealing_closes_the_file_and_late_lines_reopen_it(scene: Scene) ->
     assert lines(1, 3) in scene.by_life()
 
 
+async def test_a_file_of_the_far_future_is_not_the_newest_for_good(scene: Scene) -> None:
+    """Once its name is gone the newest of those that are left is, and the next hour is a rollover again."""
+    scene.write("20250310/9", lines(1))
+    await scene.turn()
+    newest = scene.roster.newest_hour
+    path = scene.write("20990101/0", lines(2))
+    await scene.turn()
+    assert scene.roster.newest_hour > newest
+    path.unlink()
+    await scene.turn()
+    scene.now += 10
+    await scene.turn()
+    assert scene.roster.newest_hour == newest
+    rollovers = scene.stats.rollovers
+    scene.write("20250310/10", lines(3))
+    await scene.turn()
+    assert (scene.roster.newest_hour, scene.stats.rollovers) == (newest + 3600, rollovers + 1)
+    for name in ("9", "10"):
+        scene.file(f"20250310/{name}").unlink()
+    await scene.turn()
+    scene.now += 10
+    await scene.turn()
+    assert not scene.roster.slots
+    assert scene.roster.newest_hour == newest + 3600, "none is left: the last that there was"
+
+
 async def test_finished_files_are_not_opened_at_the_next_start(scene: Scene, tmp_path: Path) -> None:
     """What was sealed and has not changed since is passed over; what has changed is opened."""
     scene.write("20250310/8", lines(1))

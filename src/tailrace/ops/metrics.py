@@ -84,7 +84,7 @@ METRICS: tuple[Metric, ...] = (
     histogram("tailrace_write_documents", "Documents of an insert command.", lambda s: s.write_documents),
     gauge(
         "tailrace_newest_hour_timestamp_seconds",
-        "Start of the newest hour that a file was seen of; 0: none was.",
+        "Start of the newest hour that has a file (when none is left: had one); 0: there never was any.",
         lambda s: s.newest_hour,
     ),
     gauge(

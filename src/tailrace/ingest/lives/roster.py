@@ -170,7 +170,7 @@ class Roster:
 
     @property
     def newest_hour(self) -> int:
-        """Epoch seconds of the latest hour that was ever seen; 0: none."""
+        """Epoch seconds of the latest hour that has a file, or had one when there was any; 0: there never was."""
         return self._slots.newest
 
     @property

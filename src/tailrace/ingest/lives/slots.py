@@ -120,7 +120,7 @@ class Slot:
 
 class Slots:
     """The names of one source, by plain path. `all` that were seen; `active`: those that hold a descriptor or wait for
-    one; `following`: those whose file is followed. `newest`: the latest hour that was ever seen, `head`: its slot.
+    one; `following`: those whose file is followed. `newest`: the latest of their hours, `head`: its slot.
     `unlisted`: day (epoch seconds) -> path of the folders that are there and cannot be listed now. `version`: another
     number whenever a name or such a folder came, went, or became readable or unreadable."""
 
@@ -151,6 +151,9 @@ class Slots:
             if slot.missing:
                 self.all.pop(slot.key, None)
                 self.version += 1
+                if slot is self.head and self.all:  # one with an hour of the far future must not be the newest for good
+                    self.head = max(self.all.values(), key=by_hour)
+                    self.newest = self.head.hour
 
     def followers(self) -> list[Follower]:
         return [slot.follower for slot in self.following.values() if slot.follower is not None]
