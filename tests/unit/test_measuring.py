@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from tests.unit.test_roster import Scene, lines
 
 from tailrace.ingest.measuring import Measuring
+from tailrace.model import Outcome, Span
 
 
 class Quiet:
@@ -102,6 +103,7 @@ async def test_it_is_not_live_while_a_file_is_being_entered(scene: Scene) -> Non
     await asked.wait()
     for second in range(5):
         watch.measure(scene.now + second)
+        assert (scene.stats.lag_bytes, scene.stats.lag_seconds) == (len(lines(1)), second)
     assert not feeder.live
     answer.set()
     assert await entering
@@ -109,6 +111,32 @@ async def test_it_is_not_live_while_a_file_is_being_entered(scene: Scene) -> Non
     for second in range(5, 10):
         watch.measure(scene.now + second)
     assert feeder.live
+
+
+async def test_a_file_is_behind_from_when_it_was_noticed(scene: Scene) -> None:
+    """Not only from when it is entered, which waits for MongoDB and for its turn: its bytes are not stored before, and
+    when it is entered they are no younger."""
+    watch = measuring(scene)
+    scene.write("20250310/9", lines(1))
+    await scene.turn()
+    scene.write("20250310/10", lines(2, 3))
+    scene.look()
+    noticed, stats = scene.now, scene.stats
+    scene.write("20250310/11", lines(4))
+    scene.now += 70
+    scene.look()
+    watch.measure(scene.now)
+    assert (stats.lag_bytes, stats.lag_seconds, stats.files_backlog) == (len(lines(2, 3, 4)), 71.0, 2)
+    assert stats.checkpoint_lag == stats.lag_bytes + 11
+    await scene.turn(settle=False)
+    watch.measure(scene.now)
+    assert (stats.lag_bytes, stats.lag_seconds) == (len(lines(2, 3, 4)), scene.now - noticed)
+    for follower in scene.roster.followers():
+        span = Span(follower.life, follower.settled, follower.tailer.offset)
+        if span.size:
+            follower.settle(span, Outcome(lines=1))
+    watch.measure(scene.now)
+    assert (stats.lag_bytes, stats.lag_seconds, stats.files_backlog) == (0, 0.0, 0)
 
 
 async def test_the_gauges(scene: Scene) -> None:

@@ -439,7 +439,8 @@ async def test_finished_files_are_not_opened_at_the_next_start(scene: Scene, tmp
     again.roster.remember(known, rows)
     again.look()
     assert sorted(slot.hour // 3600 % 24 for slot in again.roster.active.values()) == [9, 10]
-    assert again.roster.backlog() == (1, len(lines(4)))
+    unread = again.roster.backlog(again.now)
+    assert (unread.files, unread.size, unread.waiting) == (1, len(lines(4)), len(lines(4)))
 
 
 async def test_descriptors_are_bounded_and_the_newest_hour_is_not_shut_out(tmp_path: Path) -> None:

@@ -46,10 +46,12 @@ class Measuring:
         roster, stats = self._roster, self._stats
         self._feeder.look_at_newest()
         lags = [follower.lag(now) for follower in [*roster.followers(), *roster.retiring]]
-        stats.lag_bytes = sum(size for size, _age in lags)
-        stats.lag_seconds = max((age for _size, age in lags), default=0.0)
+        unread = roster.backlog(now)
+        stats.lag_bytes = unread.waiting + sum(size for size, _age in lags)
+        waited = 0.0 if unread.since is None else now - unread.since
+        stats.lag_seconds = max([waited, *(age for _size, age in lags)])
         stats.files_open = roster.open_files
-        stats.files_backlog, _ = roster.backlog()
+        stats.files_backlog = unread.files
         stats.checkpoint_age, unsaved = self._books.unsaved(now)
         stats.checkpoint_lag = stats.lag_bytes + unsaved
         if now >= self._count_at:

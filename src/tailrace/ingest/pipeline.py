@@ -171,7 +171,8 @@ class Pipeline:
             self.begun = True
         self._apply(scan)
         self._roster.first_scan_done()
-        say_what_waits(*self._roster.backlog(), self._log)
+        unread = self._roster.backlog(self._clock())
+        say_what_waits(unread.files, unread.size, self._log)
         return True
 
     # -- following ---------------------------------------------------------------------------------------------

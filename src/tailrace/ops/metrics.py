@@ -51,7 +51,13 @@ METRICS: tuple[Metric, ...] = (
         help="Entries and lines kept aside in the collection's rejects.",
         read=series.rejects,
     ),
-    gauge("tailrace_lag_bytes", "Bytes known to be in hour files and not settled yet.", lambda s: s.lag_bytes),
+    gauge(
+        "tailrace_lag_bytes",
+        "Bytes known to be in hour files and not settled yet, also in those that wait to be opened. An archive counts "
+        "with its size on disk while it waits, then with what is in flight of it; what cannot be read is in "
+        "`tailrace_locked_files`, not here.",
+        lambda s: s.lag_bytes,
+    ),
     gauge("tailrace_lag_seconds", "Age of the oldest of these bytes since it was noticed.", lambda s: s.lag_seconds),
     gauge(
         "tailrace_checkpoint_lag_bytes",

@@ -64,6 +64,7 @@ class Entering:
                 held.tried = None
                 return False
             self._let_go(slot, head)
+            held.asked = True
             follower = await self._entrance.follow(held.file, reader, head, self._busy())
         except UnreadableFile as error:
             self._give_up(slot, held, error)
@@ -71,6 +72,8 @@ class Entering:
         except (LifeBusy, OSError, FileRewritten):
             held.tried = None  # busy, or changed under our hands: look again
             return False
+        finally:
+            held.asked = False
         if follower is None:
             return self._not_yet(slot, held)
         self._follow(slot, held, follower, now)
@@ -91,6 +94,8 @@ class Entering:
         log.debug("file_entered", path=held.file.path, offset=int(follower.tailer.offset))
         size = plain_size(held.file)
         if size is not None:
+            follower.noted = held.noted  # from when it was noticed, not from now on
+            follower.noted.passed(follower.settled)
             follower.note_size(size, now)
 
     # -- whose bytes they are ------------------------------------------------------------------------------------

@@ -86,7 +86,8 @@ class Entrance:
 
     def offset_of(self, hour: int) -> int:
         """The furthest offset settled of any life of this hour, 0 when there is none."""
-        return max((entry.offset for entry in self._known.get(hour, {}).values()), default=0)
+        known = self._known.get(hour)
+        return max(entry.offset for entry in known.values()) if known else 0
 
     async def follow(self, file: SourceFile, reader: Reader, head: bytes, busy: set[bytes]) -> Follower | None:
         """Begin or resume the life that this file is. None: an archive in the making, come again when it has changed.

@@ -6,17 +6,15 @@ own except through the tailer; time is an argument.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 
 from tailrace.ingest.blocks import BlockGaps
 from tailrace.ingest.files.tailer import Tailer
 from tailrace.ingest.lives.choice import Known
+from tailrace.ingest.lives.noted import Noted
 from tailrace.ingest.state.checkpoints import Checkpoint
 from tailrace.ingest.state.tracker import SettledPrefix
 from tailrace.model import Blocks, Chunk, Life, LongLine, Offset, Outcome, SourceFile, Span, Totals
-
-_NOTED_SIZES = 64  # how many (size, time) pairs are kept to date the oldest unsettled byte
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,7 +43,7 @@ class Follower:
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     gaps: BlockGaps | None = None
     blocks: dict[int, tuple[int, Blocks | None]] = field(default_factory=dict)
-    noted: deque[tuple[int, float]] = field(default_factory=deque)
+    noted: Noted = field(default_factory=Noted)
 
     @property
     def hour(self) -> int:
@@ -77,21 +75,16 @@ class Follower:
         A size is noted only of the content that is being read (`intact`): what a rewritten file holds says nothing
         about how much of the former content was lost.
         """
-        newest = self.noted[-1][0] if self.noted else self.tracker.settled
-        if size > newest:
+        if size > (self.noted.end or self.tracker.settled):
             self.changed_at = now
             self.dirty = self.unsaved = True  # saved: what is known to be there counts as lost if it vanishes
-            if not self._intact():
-                return 0
-            if len(self.noted) >= _NOTED_SIZES:
-                self.noted.pop()  # the newest: the age of the oldest byte must not shrink
-            self.noted.append((size, now))
+            if self._intact():
+                self.noted.grown(size, now)
             return 0
         seen = self.seen_end
         if not self.tailer.offset <= size < seen or not self._intact():
             return 0
-        while self.noted and self.noted[-1][0] > size:
-            self.noted.pop()
+        self.noted.cut(size)
         if not self.reading:
             self.tailer.forget_rest()
         self.dirty = self.unsaved = True
@@ -101,7 +94,7 @@ class Follower:
     def seen_end(self) -> int:
         """The end of the bytes that were seen of this life, a torn rest included."""
         torn = 0 if self.reading else self.tailer.torn
-        return max(self.noted[-1][0] if self.noted else 0, self.tailer.offset + torn)
+        return max(self.noted.end, self.tailer.offset + torn)
 
     def _intact(self) -> bool:
         """While a thread reads, the tailer's state is the thread's, and its next read says it."""
@@ -112,15 +105,14 @@ class Follower:
 
         HAZARD: `dirty` is cleared before a read and never after it: what was noted during the read would be forgotten.
         """
-        while self.noted and self.noted[-1][0] > self.tailer.offset:
-            self.noted.pop()
+        self.noted.cut(self.tailer.offset)
 
     def lag(self, now: float) -> tuple[int, float]:
         """Bytes not settled yet, and the age in seconds of the oldest of them since it was noticed."""
-        while self.noted and self.noted[0][0] <= self.tracker.settled:
-            self.noted.popleft()
-        behind = max(self.tracker.read, self.noted[-1][0] if self.noted else 0) - self.tracker.settled
-        return behind, (now - self.noted[0][1]) if self.noted else 0.0
+        settled = self.tracker.settled
+        self.noted.passed(settled)
+        since = self.noted.since(settled)
+        return max(self.tracker.read, self.noted.end) - settled, 0.0 if since is None else now - since
 
     def begin(self, piece: Chunk | LongLine) -> None:
         """`piece` was read and goes into flight."""

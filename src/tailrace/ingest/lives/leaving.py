@@ -67,6 +67,7 @@ class Leaving:
         reader = self._descriptors.again(follower.tailer.reader)
         if reader is not None or not (slot.queue or slot.missing):
             slot.queue.appendleft(Held(follower.file, reader))
+            slot.queue[0].seen(follower.file, follower.changed_at)
             self._slots.active[slot.key] = slot
         self.retire(slot, follower)
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from tailrace.errors import RuntimeFailure
 from tailrace.ingest.files.names import plain_path
+from tailrace.ingest.lives.backlog import Backlog, Unread
 from tailrace.ingest.lives.census import Census
 from tailrace.ingest.lives.choice import Known
 from tailrace.ingest.lives.descriptors import Descriptors
@@ -62,6 +63,7 @@ class Roster:
         self._leaving = Leaving(slots, descriptors, entrance, losses, stats, seal_after=options.seal_after, once=once)
         entering = Entering(slots, descriptors, entrance, losses, self._leaving, self._placing)
         self.census = Census(slots, entrance)
+        self._backlog = Backlog(slots, entrance)
         self._turns = Turns(slots, descriptors, Room(slots, descriptors, self._leaving), entering)
 
     def _placed(self) -> None:
@@ -190,19 +192,9 @@ class Roster:
         hot = (slot for slot in self.active.values() if slot.follower is not None or slot.queue[-1].reader is not None)
         return {slot.newest.path for slot in hot if slot.newest is not None}
 
-    def backlog(self) -> tuple[int, int]:
-        """(files with something to read, bytes on disk that are not read yet). Files not entered yet count from what
-        is known."""
-        files = size = 0
-        for slot in self.active.values():
-            follower, unread = slot.follower, 0
-            if follower is not None and not follower.file.compression:
-                unread = max(0, follower.file.size - follower.tailer.offset)
-            for held in slot.queue:
-                unread += max(0, held.file.size - self._entrance.offset_of(slot.hour))
-            files += unread > 0
-            size += unread
-        return files, size
+    def backlog(self, now: float) -> Unread:
+        """What lies on disk and is not read yet. Files not entered yet count from what is known."""
+        return self._backlog.look(now)
 
     def must_be_complete(self) -> None:
         """For `--once`: RuntimeFailure when a file that is there could not be read."""

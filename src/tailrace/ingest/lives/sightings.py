@@ -79,12 +79,12 @@ class Sightings:
         if newest is None or not same_file(newest, file):
             if slot.queue:
                 slot.queue[0].tried = None  # another stands behind it now: it is not waited for any more
-            self._queue(slot, file)
+            self._queue(slot, file, now)
             if slot.follower is not None:
                 slot.follower.dirty = True  # to its end, then the new file has its turn
         elif slot.queue:
             self._losses.cut_before_its_turn(slot.queue[-1], file)
-            slot.queue[-1].file = file
+            slot.queue[-1].seen(file, now)
         elif slot.follower is not None:
             self._grown(slot.follower, file, now)
         elif not unchanged(newest, file):
@@ -96,7 +96,7 @@ class Sightings:
                     unsaid=unsaid,
                     meaning="what came late is read and stored",
                 )
-            self._queue(slot, file)
+            self._queue(slot, file, now)
 
     def _new_slot(self, file: SourceFile, now: float) -> Slot:
         if 0 < self._slots.newest < file.hour and not self._first_scan:
@@ -134,12 +134,13 @@ class Sightings:
             "bytes_unsettled": follower.lag(now)[0],
         }
 
-    def _queue(self, slot: Slot, file: SourceFile) -> None:
+    def _queue(self, slot: Slot, file: SourceFile, now: float) -> None:
         for held in [held for held in slot.queue if held.reader is None]:
             slot.queue.remove(held)  # its name is another file's now: it can never be opened
             if held.file.compression is file.compression and not same_file(held.file, file):
                 self._losses.unopened(held, "replaced")
         slot.queue.append(Held(file, None))
+        slot.queue[-1].seen(file, now)
         slot.sealed, slot.unreadable = None, False
         self._slots.version += 1
         self._slots.active[slot.key] = slot

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from tailrace.ingest.files.names import plain_path
 from tailrace.ingest.files.reading import Reader
 from tailrace.ingest.lives.follower import Follower
+from tailrace.ingest.lives.noted import Noted
 from tailrace.model import Compression, SourceFile
 
 
@@ -33,7 +34,8 @@ class Held:
 
     `tried`: (size, mtime) when its head was last looked for in vain; it is looked at again when they changed.
     `retry_at`: monotonic seconds before which a failed opening is not repeated, `retry_in`: seconds until then (0: it
-    has not failed). `placing`: a thread moves the reader, nobody else may touch it; `placed`: what came of it.
+    has not failed). `placing`: a thread moves the reader, nobody else may touch it; `placed`: what came of it. `asked`:
+    MongoDB is being asked for its life. `noted`: the sizes of `file`, bytes on disk.
     """
 
     file: SourceFile
@@ -43,6 +45,19 @@ class Held:
     retry_in: float = 0.0
     placing: bool = False
     placed: Placed | None = None
+    asked: bool = False
+    noted: Noted = field(default_factory=Noted)
+
+    @property
+    def due(self) -> bool:
+        """It can be opened, and what it holds was not looked at in vain: it waits for nothing but its turn."""
+        return not self.retry_in and (self.tried is None or self.worth_trying or self.placing or self.asked)
+
+    def seen(self, file: SourceFile, now: float) -> None:
+        """A scan saw it, as `file`, at `now` (monotonic seconds)."""
+        self.file = file
+        self.noted.cut(file.size)
+        self.noted.grown(file.size, now)
 
     @property
     def worth_trying(self) -> bool:
