@@ -10,6 +10,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.unit.test_checkpoints import make
+from tests.unit.test_state_migration import version_1
 
 from tailrace.commands.doctor import state
 from tailrace.commands.doctor.finding import Finding, Level, Subject
@@ -22,6 +24,7 @@ def made(path: Path) -> Path:
     """The state of a source that was fed once."""
     with CheckpointStore.open(path) as store:
         store.bind("node_trades", "hl.node_trades", b"u" * 16, "/data/node_trades")
+        store.save("node_trades", "hl.node_trades", [make()])
     return path
 
 
@@ -83,6 +86,51 @@ def test_a_damaged_state(tmp_path: Path, harm: Callable[[Path], object], word: s
     assert finding.level is Level.PROBLEM
     assert word in finding.sentence
     assert "nothing in MongoDB is affected" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("of_a_version", "rows"),
+    [(made, "1 checkpoints"), (lambda path: version_1(path).parent, "2 checkpoints")],
+    ids=["ours", "version_1"],
+)
+def test_a_damaged_row(tmp_path: Path, of_a_version: Callable[[Path], Path], rows: str) -> None:
+    """A row that reads differently from how it was written, in a file that SQLite finds sound: `run` would end over it,
+    and so it is a problem, with its file. As it was written it is fine."""
+    path = of_a_version(tmp_path / "state")
+    sound = only(state.look(path), Subject.STATE)
+    assert (sound.level, sound.sentence[: len(rows)]) == (Level.OK, rows)
+    with closing(sqlite3.connect(path / DATABASE, isolation_level=None)) as database:
+        database.execute("UPDATE checkpoint SET offset = offset + 1")
+    finding = only(state.look(path), Subject.STATE)
+    assert finding.level is Level.PROBLEM
+    assert "is damaged (the row of '/data/" in finding.sentence
+    assert "nothing in MongoDB is affected" in finding.remedy
+
+
+def without_a_table(database: Path) -> None:
+    """As it is when `run` dies before its first transaction."""
+    database.unlink()
+    with closing(sqlite3.connect(database)) as made:
+        made.execute("PRAGMA journal_mode = WAL")
+    assert database.stat().st_size > 0
+
+
+@pytest.mark.parametrize("harm", [lambda path: path.write_bytes(b""), without_a_table], ids=["nothing", "no_table"])
+def test_a_state_that_was_hardly_begun(tmp_path: Path, harm: Callable[[Path], object]) -> None:
+    """An empty file, or one without any table, counts as missing, as for `run`, which then opens it: nothing is wrong.
+    Nor is what an old log beside it says taken for it."""
+    path = made(tmp_path / "state")
+    store = CheckpointStore.open(tmp_path / "other")
+    log = (tmp_path / "other" / f"{DATABASE}-wal").read_bytes()
+    store.close()
+    harm(path / DATABASE)
+    finding = only(state.look(path), Subject.STATE)
+    assert (finding.level, finding.sentence[:12]) == (Level.OK, "no state yet")
+    if not (path / DATABASE).stat().st_size:
+        (path / f"{DATABASE}-wal").write_bytes(log)
+        assert only(state.look(path), Subject.STATE) == finding
+    CheckpointStore.open(path).close()
+    assert only(state.look(path), Subject.STATE).sentence.startswith("0 checkpoints")
 
 
 @pytest.mark.parametrize(

@@ -21,12 +21,14 @@ from typing import NamedTuple
 from tailrace.commands.doctor.finding import Finding, Subject, fine, note, problem, skipped
 from tailrace.ingest.state.checkpoints import DATABASE, STATE_VERSION
 from tailrace.ingest.state.holder import holder
+from tailrace.ingest.state.rows import checkpoint_of, with_checksum
 
 APPLICATION_ID = 0x7461696C
 """As in `ingest.state.checkpoints` (a test holds them together)."""
 
 _OTHERS = 0o077
 _REBUILT = "nothing in MongoDB is affected, the file is rebuilt from the collection's ledger"
+_NONE_YET = "no state yet: it is made at the first start, or rebuilt from the ledger"
 
 
 class Binding(NamedTuple):
@@ -125,7 +127,7 @@ def _database(path: Path, seen: StateSeen) -> Iterator[Finding]:
         )
     if not path.exists():
         if seen.holder is None:
-            yield fine(Subject.STATE, "no state yet: it is made at the first start, or rebuilt from the ledger")
+            yield fine(Subject.STATE, _NONE_YET)
         return
     try:
         with TemporaryDirectory(prefix="tailrace-check-") as folder:
@@ -134,7 +136,7 @@ def _database(path: Path, seen: StateSeen) -> Iterator[Finding]:
         finding = problem(
             Subject.STATE, f"{path} cannot be read: {error.strerror}", "give its user the right to read it"
         )
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, ValueError) as error:
         finding = problem(Subject.STATE, f"{path} is damaged ({error})", f"delete it and start again; {_REBUILT}")
     if seen.holder is None:
         yield finding  # else it was copied while it was written to, and whoever has it open knows better
@@ -149,6 +151,7 @@ def _copy(path: Path, folder: Path) -> Path:
 
 
 def _read(copy: Path, path: Path, seen: StateSeen) -> Finding:
+    """DatabaseError: damaged. ValueError: a row is."""
     with closing(sqlite3.connect(copy)) as database:
 
         def one(query: str) -> object:
@@ -156,6 +159,8 @@ def _read(copy: Path, path: Path, seen: StateSeen) -> Finding:
             return None if row is None else row[0]
 
         version, application = one("PRAGMA user_version"), one("PRAGMA application_id")
+        if one("SELECT count(*) FROM sqlite_master") == version == application == 0:
+            return fine(Subject.STATE, _NONE_YET)  # run counts it as missing, too
         if application != APPLICATION_ID:
             remedy = f"delete it and start again, or set another state_dir; {_REBUILT}"
             return problem(Subject.STATE, f"{path} is a database of another program", remedy)
@@ -170,7 +175,9 @@ def _read(copy: Path, path: Path, seen: StateSeen) -> Finding:
         seen.bindings = tuple(
             Binding(*row) for row in database.execute("SELECT source, namespace, collection_uuid, root FROM binding")
         )
-        rows = one("SELECT count(*) FROM checkpoint")
+        rows = database.execute("SELECT * FROM checkpoint").fetchall()
+        for row in rows:
+            checkpoint_of(row if version == STATE_VERSION else with_checksum(row))
     older = "" if version == STATE_VERSION else f", of version {version}: run brings it to {STATE_VERSION}"
     bound = ", ".join(f"{each.source} into {each.namespace}" for each in seen.bindings) or "no source yet"
-    return fine(Subject.STATE, f"{rows} checkpoints ({bound}){older}")
+    return fine(Subject.STATE, f"{len(rows)} checkpoints ({bound}){older}")
