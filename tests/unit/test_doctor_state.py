@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import tempfile
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.unit.test_checkpoints import make
+from tests.unit.test_checkpoints import file_size_limit, make
 from tests.unit.test_state_migration import version_1
 
 from tailrace.commands.doctor import state
@@ -144,6 +146,64 @@ def test_a_state_of_another_program_or_version(tmp_path: Path, pragma: str, word
     finding = only(state.look(path), Subject.STATE)
     assert finding.level is Level.PROBLEM
     assert word in finding.sentence
+
+
+def test_a_state_that_cannot_be_read(tmp_path: Path) -> None:
+    """What is wrong with the file itself is a problem, with the reason."""
+    path = tmp_path / "state"
+    (path / DATABASE).mkdir(parents=True)
+    finding = only(state.look(path), Subject.STATE)
+    assert (finding.level, finding.sentence) == (Level.PROBLEM, f"{path / DATABASE} cannot be read: Is a directory")
+
+
+def test_without_a_folder_for_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`run` needs none: a state of which no copy can be made was not looked at, and nothing is said to be wrong."""
+    path = made(tmp_path / "state")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    finding = only(state.look(path), Subject.STATE)
+    assert finding.level is Level.SKIPPED
+    assert f"{tmp_path}/nowhere/" in finding.sentence
+    assert "No such file or directory): set TMPDIR" in finding.sentence
+
+
+@pytest.mark.parametrize("part", [0.5, 1.0], ids=["for_the_copy", "for_what_sqlite_makes_beside_it"])
+def test_without_room_for_a_copy(tmp_path: Path, part: float) -> None:
+    """As without such a folder: full is the disk of the temporary files, and not the state's."""
+    path = made(tmp_path / "state")
+    with file_size_limit(int((path / DATABASE).stat().st_size * part)):
+        finding = only(state.look(path), Subject.STATE)
+    assert finding.level is Level.SKIPPED
+    assert "no copy of it can be made" in finding.sentence
+
+
+def torn_copy(tmp_path: Path) -> Path:
+    """A state directory as a copy finds it when the log is folded into the database and begun anew meanwhile: the
+    database of before, the log of after. Beside it, in `live`, what is really there."""
+    torn = tmp_path / "torn"
+    torn.mkdir(mode=0o700)
+    with CheckpointStore.open(tmp_path / "live") as store:
+        shutil.copyfile(tmp_path / "live" / DATABASE, torn / DATABASE)
+        with closing(sqlite3.connect(tmp_path / "live" / DATABASE)) as other:
+            assert other.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()[0] == 0
+        store.bind("node_trades", "hl.node_trades", b"u" * 16, "/data/node_trades")
+        shutil.copyfile(tmp_path / "live" / f"{DATABASE}-wal", torn / f"{DATABASE}-wal")
+    return torn
+
+
+def test_a_copy_that_is_torn_is_taken_again(tmp_path: Path) -> None:
+    """A run writes while it is copied: what a torn copy does not tell the next one does. Else that run's own lease
+    would be taken for another writer's."""
+    torn = torn_copy(tmp_path)
+    assert state.look(torn).instance is None
+    held = StateDirectory.take(torn)
+    whole = threading.Timer(0.1, os.replace, (tmp_path / "live" / DATABASE, torn / DATABASE))
+    whole.start()
+    found = state.look(torn)
+    whole.join()
+    held.release()
+    assert found.pid == os.getpid()
+    assert found.instance is not None
+    assert {each.level for each in found.findings} == {Level.OK, Level.NOTE}
 
 
 def test_a_state_that_is_held(tmp_path: Path) -> None:

@@ -1,18 +1,19 @@
 """The state directory: could `run` make and write it, who holds it, what does its database say. Read, never opened.
 
 HAZARD: taking the lock for a moment, even a shared one, could end a `run` that is just starting; and opening the
-database would make files beside it. So the kernel's own list of locks is read, and a copy of the database elsewhere.
+database would make files beside it. So the kernel's own list of locks is read, and a copy of the database, which lies
+among the temporary files for a moment.
 """
 
 from __future__ import annotations
 
 import os
 import pwd
-import shutil
 import socket
 import sqlite3
+import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,8 +28,11 @@ APPLICATION_ID = 0x7461696C
 """As in `ingest.state.checkpoints` (a test holds them together)."""
 
 _OTHERS = 0o077
+_CHUNK = 1 << 20  # bytes
 _REBUILT = "nothing in MongoDB is affected, the file is rebuilt from the collection's ledger"
 _NONE_YET = "no state yet: it is made at the first start, or rebuilt from the ledger"
+_AGAIN, _PAUSE = 10, 0.1  # copies, and seconds between them, until one tells whose leases are a living run's
+_OF_THE_COPY = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
 
 
 class Binding(NamedTuple):
@@ -125,33 +129,68 @@ def _database(path: Path, seen: StateSeen) -> Iterator[Finding]:
             f"a tailrace run is at work on this directory ({seen.holder}); a second one would end with exit 78",
             "nothing if that is the one you mean; for another one set a state_dir of its own",
         )
-    if not path.exists():
-        if seen.holder is None:
-            yield fine(Subject.STATE, _NONE_YET)
-        return
-    try:
-        with TemporaryDirectory(prefix="tailrace-check-") as folder:
-            finding = _read(_copy(path, Path(folder)), path, seen)
-    except OSError as error:
-        finding = problem(
-            Subject.STATE, f"{path} cannot be read: {error.strerror}", "give its user the right to read it"
-        )
-    except (sqlite3.DatabaseError, ValueError) as error:
-        finding = problem(Subject.STATE, f"{path} is damaged ({error})", f"delete it and start again; {_REBUILT}")
+    finding = _look_at_copy(path, seen)
     if seen.holder is None:
         yield finding  # else it was copied while it was written to, and whoever has it open knows better
+        return
+    # HAZARD: a copy that is taken while the log is folded into the database may lack any table. Without `instance` the
+    # lease of the run that is at work here would be reported as another writer's.
+    for _ in range(_AGAIN):
+        if seen.instance is not None:
+            return
+        time.sleep(_PAUSE)
+        _look_at_copy(path, seen)
+
+
+class _NoCopy(Exception):
+    """There is no room for a copy, or no right to make one. Says nothing of the database."""
+
+
+@contextmanager
+def _copying() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise _NoCopy(f"{where}{error.strerror}") from error
+
+
+def _look_at_copy(path: Path, seen: StateSeen) -> Finding:
+    """What a copy of the database says; fills `instance` and `bindings` where it can be read."""
+    if not path.exists():
+        return fine(Subject.STATE, _NONE_YET)
+    try:
+        with _copying():
+            temporary = TemporaryDirectory(prefix="tailrace-check-", ignore_cleanup_errors=True)
+        with temporary as folder:
+            return _read(_copy(path, Path(folder)), path, seen)
+    except _NoCopy as error:
+        return _no_copy(error)
+    except OSError as error:
+        return problem(Subject.STATE, f"{path} cannot be read: {error.strerror}", "give its user the right to read it")
+    except (sqlite3.DatabaseError, ValueError) as error:
+        if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF in _OF_THE_COPY:
+            return _no_copy(error)
+        return problem(Subject.STATE, f"{path} is damaged ({error})", f"delete it and start again; {_REBUILT}")
+
+
+def _no_copy(why: Exception) -> Finding:
+    return skipped(Subject.STATE, f"no copy of it can be made among the temporary files ({why}): set TMPDIR")
 
 
 def _copy(path: Path, folder: Path) -> Path:
-    """The database and its log. Not the index of the log (`-shm`): SQLite makes it anew, here."""
+    """The database and its log. Not the index of the log (`-shm`): SQLite makes it anew, here. OSError is of reading
+    them, _NoCopy of writing."""
     for each in (path, path.with_name(f"{path.name}-wal")):
-        with suppress(FileNotFoundError):
-            shutil.copyfile(each, folder / each.name)
+        with suppress(FileNotFoundError), each.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                with _copying(), (folder / each.name).open("ab") as copy:
+                    copy.write(chunk)
     return folder / path.name
 
 
 def _read(copy: Path, path: Path, seen: StateSeen) -> Finding:
-    """DatabaseError: damaged. ValueError: a row is."""
+    """DatabaseError: damaged, or the copy cannot be used. ValueError: a row is damaged."""
     with closing(sqlite3.connect(copy)) as database:
 
         def one(query: str) -> object:
