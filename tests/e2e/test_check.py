@@ -305,6 +305,34 @@ def test_one_problem_hides_no_other(flags: dict[str, str], tmp_path: Path) -> No
     assert levels(found, "ok") >= {"configuration", "sample", "dns"}
 
 
+@pytest.mark.usefixtures("mortal")
+def test_files_of_the_state_that_may_not_be_written(flags: dict[str, str], tmp_path: Path) -> None:
+    """As after one run with sudo, one of them is another user's: `run` cannot open it, and `check` says so, with the
+    file, whose it is, and how to give it back. A killed run leaves all four."""
+    with Run(*[word for pair in flags.items() for word in pair]) as run:
+        run.wait_for("live")
+        run.kill()
+    assert levels(report(flags, 0), "problem") == set()
+    names = {
+        "lock": 0o000,
+        "checkpoints.sqlite3": 0o400,
+        "checkpoints.sqlite3-wal": 0o000,
+        "checkpoints.sqlite3-shm": 0o000,
+    }
+    for name, mode in names.items():
+        file = tmp_path / "state" / name
+        before = file.stat().st_mode
+        file.chmod(mode)
+        found = report(flags, 78)
+        [(_, sentence)] = found["state"]
+        assert f"{file} (of " in sentence
+        assert "may not be both read and written by" in sentence
+        # With the log unread nobody can know that the lease of the killed run was ours; ledger may say so, too.
+        assert levels(found, "problem") - {"ledger"} == {"state"}
+        refused(command("run", flags), str(tmp_path / "state"))
+        file.chmod(before)
+
+
 def test_hosts_that_never_answer_are_bounded_in_time(flags: dict[str, str], own_server: Server) -> None:
     """One that drops packets, one that is frozen, one without an address, one that refuses: each by its name and with
     its own reason, all within fifteen seconds."""

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from tailrace.commands.doctor.finding import Finding, Subject, fine, note, problem, skipped
 from tailrace.ingest.state.checkpoints import DATABASE, STATE_VERSION
+from tailrace.ingest.state.directory import LOCK
 from tailrace.ingest.state.holder import holder
 from tailrace.ingest.state.rows import checkpoint_of, with_checksum
 
@@ -129,7 +130,11 @@ def _database(path: Path, seen: StateSeen) -> Iterator[Finding]:
             f"a tailrace run is at work on this directory ({seen.holder}); a second one would end with exit 78",
             "nothing if that is the one you mean; for another one set a state_dir of its own",
         )
+    closed = [*_closed(path)]
+    yield from closed
     finding = _look_at_copy(path, seen)
+    if closed:
+        return
     if seen.holder is None:
         yield finding  # else it was copied while it was written to, and whoever has it open knows better
         return
@@ -140,6 +145,24 @@ def _database(path: Path, seen: StateSeen) -> Iterator[Finding]:
             return
         time.sleep(_PAUSE)
         _look_at_copy(path, seen)
+
+
+def _closed(path: Path) -> Iterator[Finding]:
+    """What `run` could not open, because a run of another user made it (sudo), or somebody took the right away."""
+    closed: list[str] = []
+    owners: set[str] = set()
+    for each in (path.with_name(LOCK), path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+        with suppress(FileNotFoundError):
+            if not os.access(each, os.R_OK | os.W_OK):
+                owners.add(_user(each.stat().st_uid))
+                closed.append(str(each))
+    if closed:
+        us = _user(os.geteuid())
+        yield problem(
+            Subject.STATE,
+            f"{', '.join(closed)} (of {', '.join(sorted(owners))}) may not be both read and written by {us}",
+            f"as root: chown {us} {' '.join(closed)} && chmod 600 {' '.join(closed)}",
+        )
 
 
 class _NoCopy(Exception):
