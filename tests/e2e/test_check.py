@@ -359,6 +359,21 @@ def test_hosts_that_never_answer_are_bounded_in_time(flags: dict[str, str], own_
     assert f"127.0.0.1:{frozen} takes the connection and does not answer" in found["members"][0][1]
 
 
+def test_a_state_directory_that_hangs(flags: dict[str, str], tmp_path: Path) -> None:
+    """Whoever opens its lock never comes back, as on a dead network mount: one problem after ten seconds. The disk, on
+    the same mount, is not waited for as long again."""
+    (tmp_path / "state").mkdir(mode=0o700)
+    os.mkfifo(tmp_path / "state" / "lock")  # to open it waits for somebody who writes into it
+    began = time.monotonic()
+    found = report(flags, 78)
+    took = time.monotonic() - began
+    assert levels(found, "problem") == {"state_dir"}
+    assert "no answer within 10 s" in found["state_dir"][0][1]
+    assert levels(found, "skipped") >= {"state", "disk"}
+    assert levels(found, "ok") >= {"root", "mongodb", "ledger"}
+    assert took < 20
+
+
 @contextmanager
 def answering(context: ssl.SSLContext) -> Iterator[int]:
     """The port of somebody who speaks TLS and nothing else. Ends when the door is closed."""

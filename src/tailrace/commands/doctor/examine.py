@@ -98,9 +98,11 @@ async def _tree(settings: Settings, source: SourceSettings, findings: list[Findi
 
 async def _host(settings: Settings, findings: list[Finding]) -> StateSeen:
     path = settings.state_dir
-    found = await _guarded(Subject.STATE_DIR, lambda: state.look(path), findings) or StateSeen()
+    looked = await _guarded(Subject.STATE_DIR, lambda: state.look(path), findings)
+    found = looked or StateSeen([skipped(Subject.STATE, "state_dir could not be looked at")])
     findings += found.findings
-    if any(finding.level is Level.PROBLEM and finding.subject is Subject.STATE_DIR for finding in found.findings):
+    refused = any(each.level is Level.PROBLEM and each.subject is Subject.STATE_DIR for each in found.findings)
+    if looked is None or refused:
         findings.append(skipped(Subject.DISK, "state_dir cannot be used"))
     else:
         room = await _guarded(Subject.DISK, lambda: host.disk(path, embedded=settings.embedded), findings)
