@@ -18,10 +18,10 @@ BARE = b"".join(trade_lines(1, 5, framing=Framing.BARE))
 WRAPPED = b"".join(trade_lines(1, 5, framing=Framing.BY_BLOCK))
 
 
-def sampled(root: Path, stream: str = "node_trades") -> Sampled:
+def sampled(root: Path, stream: str = "node_trades", max_line_bytes: int = 64 << 20) -> Sampled:
     flags = {"root": str(root), "stream": stream, "state_dir": "/nowhere", "mongodb_uri": "mongodb://h"}
     source = load(flags, {}, None).settings.sources[0]
-    return sample(source, CodecChoice.PYTHON, look(source).files)
+    return sample(source, CodecChoice.PYTHON, look(source).files, max_line_bytes)
 
 
 def said(found: Sampled) -> tuple[Level, str]:
@@ -99,3 +99,19 @@ def test_a_last_line_longer_than_one_look(tmp_path: Path) -> None:
     assert len(long) > 200_000
     hour_file(tmp_path, "20250310/9").write_bytes(BARE + long)
     assert said(sampled(tmp_path))[0] is Level.OK
+
+
+def test_lines_that_are_too_long(tmp_path: Path) -> None:
+    """`run` keeps aside what is over max_line_bytes whatever it holds: a note for each, with both sizes, also where the
+    codec would take it. A line of that very length is fine, and the newline does not count."""
+    short, long = BARE.splitlines(keepends=True)[0], BARE.splitlines(keepends=True)[1].replace(b"0x", b"0x" + b"0" * 99)
+    most = len(short) - 1
+    assert len(long) > len(short)
+    hour_file(tmp_path, "20250310/9").write_bytes(short + long)
+    level, sentence = said(sampled(tmp_path, max_line_bytes=most))
+    assert level is Level.NOTE
+    assert sentence.startswith("the last line of ")
+    assert f"has {len(long) - 1:,} bytes, and max_line_bytes is {most:,}: it would be kept aside" in sentence
+    both = sampled(tmp_path, max_line_bytes=most - 1).findings
+    assert [finding.level for finding in both] == [Level.NOTE, Level.NOTE]
+    assert said(sampled(tmp_path, max_line_bytes=len(long) - 1))[0] is Level.OK

@@ -76,7 +76,7 @@ async def _tree(settings: Settings, source: SourceSettings, findings: list[Findi
         seen = files.look(source)
         if not seen.files:
             return seen, [*seen.findings, skipped(Subject.SAMPLE, "there is no file to look at")]
-        sampled = lines.sample(source, settings.codec, seen.files)
+        sampled = lines.sample(source, settings.codec, seen.files, settings.max_line_bytes)
         newest = seen.files[-1]
         entry = sampled.entry_ns if sampled.file is newest else None
         return seen, [*seen.findings, *sampled.findings, *clock.of_files(time.time(), newest, entry)]

@@ -29,7 +29,7 @@ class Sampled:
     file: SourceFile | None = None
 
 
-def sample(source: SourceSettings, choice: CodecChoice, files: Iterable[SourceFile]) -> Sampled:
+def sample(source: SourceSettings, choice: CodecChoice, files: Iterable[SourceFile], max_line_bytes: int) -> Sampled:
     """Of the newest of `files` (by hour) that has a complete line. Raises nothing that a file can do."""
     sampled = Sampled()
     for file in [*files][: -_TRIES - 1 : -1]:
@@ -47,7 +47,8 @@ def sample(source: SourceSettings, choice: CodecChoice, files: Iterable[SourceFi
         if first is None:
             continue
         sampled.file = file
-        sampled.findings += _judged(source, choice, file, first, last, sampled)
+        lines = {"first": first} | ({} if last is None or last == first else {"last": last})
+        sampled.findings += _judged(source, choice, file, lines, max_line_bytes, sampled)
         return sampled
     sampled.findings.append(skipped(Subject.SAMPLE, "there is no complete line yet"))
     return sampled
@@ -91,8 +92,8 @@ def _judged(
     source: SourceSettings,
     choice: CodecChoice,
     file: SourceFile,
-    first: bytes,
-    last: bytes | None,
+    lines: dict[str, bytes],
+    max_line_bytes: int,
     sampled: Sampled,
 ) -> Iterator[Finding]:
     try:
@@ -100,21 +101,28 @@ def _judged(
     except SettingsError as error:
         yield problem(Subject.CONFIGURATION, str(error), "set identity = position, or another stream")
         return
-    lines = {"first": first} | ({} if last is None or last == first else {"last": last})
     made = {which: codec.encode(line, bytes(7), 0) for which, line in lines.items()}
     entries = sum(len(encoded.documents) for encoded in made.values())
     other = _other_framing(source, choice, made, lines)
     if other is not None:
         yield other
         return
-    refused = {which: encoded.rejects[0] for which, encoded in made.items() if encoded.rejects}
-    for which, reject in refused.items():
+    too_long = {which: len(line) for which, line in lines.items() if len(line) > max_line_bytes}
+    for which, size in too_long.items():
+        yield note(
+            Subject.SAMPLE,
+            f"the {which} line of {file.path} has {size:,} bytes, and max_line_bytes is {max_line_bytes:,}: it would "
+            "be kept aside (too_long)",
+            "set max_line_bytes above the longest line that the node writes, or leave it at its default",
+        )
+    refused = {which: made[which].rejects[0] for which in made.keys() - too_long if made[which].rejects}
+    for which, reject in sorted(refused.items()):
         yield note(
             Subject.SAMPLE,
             f"the {which} line of {file.path} would be kept aside ({reject.reason.value}: {reject.detail})",
             "nothing if it is one bad line; if all are, set stream to the name of what the node writes there",
         )
-    if not refused:
+    if not refused and not too_long:
         which = "line is" if len(lines) == 1 else "and the last line are"
         yield fine(Subject.SAMPLE, f"the first {which} fine, entries: {entries} ({file.path})")
     newest = made.get("last", made["first"])
