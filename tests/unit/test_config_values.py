@@ -116,7 +116,7 @@ def test_accepted_spellings(tmp_path_factory: pytest.TempPathFactory) -> None:
     assert settings.sources[0].allow_ttl
     about = 'write_concern = "2+j" (from --write-concern)'
     assert result.warnings == [
-        f"{about} lets a failover roll back acknowledged documents: majority is the default for that reason."
+        f"{about} lets a failover roll back acknowledged documents: set it to majority, or accept that."
     ]
     assert load({"http": "off"}, FINE, None).settings.http is None
     assert load({"codec": "native"}, FINE, None, why_not_native=lambda: None).settings.codec == "native"

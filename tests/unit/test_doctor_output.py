@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from tailrace.commands.doctor.bounded import bounded
+from tailrace.commands.doctor.examine import of_configuration
 from tailrace.commands.doctor.finding import Finding, Level, Subject, fine, listed, note, parted, problem, skipped
 from tailrace.commands.doctor.output import document, exit_code, in_order, text
+from tailrace.config import load
 
 PAGE = Path(__file__).parents[2] / "docs" / "check.md"
 SOME = [fine(Subject.CODEC, "native"), note(Subject.ROOT, "no tree", "wait"), problem(Subject.TCP, "refused", "start")]
@@ -23,6 +25,13 @@ def test_nothing_is_found_without_a_remedy(level: Level) -> None:
     """A note or a problem that does not say what to do cannot be made."""
     with pytest.raises(ValueError, match="without a remedy"):
         Finding(subject=Subject.ROOT, level=level, sentence="bad")
+
+
+def test_the_remedy_of_a_weak_write_concern() -> None:
+    """What stands after the colon of a warning is what to do, and no reason."""
+    loaded = load({"write_concern": "2+j", "state_dir": "/nowhere"}, {}, None, require=frozenset())
+    [_, weak] = of_configuration(loaded)
+    assert (weak.level, weak.remedy) == (Level.NOTE, "set it to majority, or accept that")
 
 
 def test_a_line_a_finding_with_its_remedy() -> None:

@@ -44,4 +44,4 @@ def of_write_concern(settings: Settings, layer: Layer) -> list[str]:
     if concern.w == "majority":
         return []
     about = f'write_concern = "{concern}" (from {layer["write_concern"].where})'
-    return [f"{about} lets a failover roll back acknowledged documents: majority is the default for that reason."]
+    return [f"{about} lets a failover roll back acknowledged documents: set it to majority, or accept that."]
