@@ -76,8 +76,19 @@ def test_the_unit_speaks_of_what_is_there() -> None:
     assert {name.lower() for name in re.findall(r"TAILRACE_([A-Z_]+)", text)} <= KEYS.keys()
     assert "--unset=TAILRACE_MONGODB_URI_FILE" in service["ExecReload"], "a reload cannot read the credential"
     name = service["LoadCredential"].partition(":")[0]
-    assert f"Environment=TAILRACE_MONGODB_URI_FILE=%d/{name}" in text
+    assert f"Environment=TAILRACE_MONGODB_URI_FILE=%t/credentials/%n/{name}" in text
     assert parse_duration(service["TimeoutStopSec"]) >= 2 * parse_duration(KEYS["shutdown_grace"].default)
+
+
+def test_the_unit_asks_for_no_newer_systemd_than_is_stated() -> None:
+    """What came late, by the NEWS of systemd, is not used below the version that the unit and the page ask for."""
+    came = {"LoadCredential=": 247, "ProtectProc=": 247, "ProcSubset=": 247, "%d": 251, "ImportCredential=": 254}
+    lines = [line for line in UNIT.read_text().splitlines() if not line.startswith("#")]
+    needed = max(version for word, version in came.items() if any(word in line for line in lines))
+    assert needed >= 247
+    for text in (UNIT.read_text().partition("\n[Unit]")[0], PAGE.read_text().partition("\n### Install")[0]):
+        [stated] = re.findall(r"systemd \(?(\d+) or later", text)
+        assert int(stated) >= needed
 
 
 def runtime(*more: str) -> str:
