@@ -91,6 +91,18 @@ def test_the_unit_asks_for_no_newer_systemd_than_is_stated() -> None:
         assert int(stated) >= needed
 
 
+def test_what_is_handed_to_check_was_made_before() -> None:
+    """A new user may not make folders below /var/lib: the page makes the state directory for that user, as the unit
+    does, before it hands it to `check`; it is the one that the service has."""
+    blocks = "".join(re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL))
+    before, _, after = blocks.partition("TAILRACE_STATE_DIR=")
+    state_dir = after.split()[0]
+    service = unit()
+    assert state_dir == f"/var/lib/{service['StateDirectory']}"
+    made = f"install -d -m {service['StateDirectoryMode']} -o {service['User']} -g {service['Group']} {state_dir}\n"
+    assert made in before.partition("useradd ")[2]
+
+
 def runtime(*more: str) -> str:
     words = [sys.executable, str(ROOT / "deploy" / "runtime_requirements.py"), *more]
     return subprocess.run(words, capture_output=True, text=True, check=True).stdout
