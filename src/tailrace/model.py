@@ -74,6 +74,18 @@ class DuplicateCause(StrEnum):
     REPEATED = "repeated"  # content identity: the same event twice in one span
 
 
+class MemberKind(StrEnum):
+    """What a server of MongoDB is, as far as it matters here. In the order in which they are shown."""
+
+    PRIMARY = "primary"
+    SECONDARY = "secondary"
+    STANDALONE = "standalone"
+    MONGOS = "mongos"
+    ARBITER = "arbiter"
+    OTHER = "other"  # a member that takes no part yet, or one of another set
+    UNKNOWN = "unknown"  # it cannot be reached
+
+
 class StartAt(StrEnum):
     """Where reading begins in files that lie there at the first start of a source."""
 

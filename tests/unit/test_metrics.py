@@ -4,22 +4,38 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.registry import REGISTRY
+from pymongo.hello import Hello
+from pymongo.server_description import ServerDescription
 from tests.support.scrape import Scrape
 
 from tailrace import __version__
 from tailrace.ingest.instance import Workers
+from tailrace.ingest.mongo import topology
 from tailrace.ingest.mongo.health import HealthState
-from tailrace.ingest.mongo.topology import KINDS, Member
+from tailrace.ingest.mongo.topology import Member
 from tailrace.ingest.stats import SourceStats
-from tailrace.model import DuplicateCause, Outcome, Reason
+from tailrace.model import DuplicateCause, MemberKind, Outcome, Reason
 from tailrace.ops.exposition import Exposition
 from tailrace.ops.metric import Kind
 from tailrace.ops.metrics import METRICS
 from tailrace.ops.status import Moment, Reload, ReloadOutcome, SourceMoment
+
+HELLOS: dict[str, dict[str, Any]] = {
+    "Unknown": {},
+    "Standalone": {},
+    "Mongos": {"msg": "isdbgrid"},
+    "RSPrimary": {"setName": "rs0", "isWritablePrimary": True},
+    "RSSecondary": {"setName": "rs0", "secondary": True},
+    "RSArbiter": {"setName": "rs0", "arbiterOnly": True},
+    "RSOther": {"setName": "rs0", "hidden": True},
+    "RSGhost": {"isreplicaset": True},
+}
+"""What servers say of themselves, by the driver's name for them."""
 
 UNITS = (
     *("lines", "bytes", "entries", "spans", "files", "seconds", "rollovers", "documents", "hours", "blocks"),
@@ -204,6 +220,15 @@ def test_what_is_not_known_is_not_there() -> None:
     assert not names & absent
 
 
+@pytest.mark.parametrize("hello", HELLOS)
+def test_every_server_is_counted(hello: str) -> None:
+    """Whatever the driver takes a server for, its kind is one that the metric has: none is left out of the sum."""
+    described = ServerDescription(("a", 1), Hello({"ok": 1, **HELLOS[hello]}) if hello != "Unknown" else None)
+    assert described.server_type_name == hello
+    read = scrape(replace(moment_of(), members=(topology._member(described),)))
+    assert read.value("tailrace_server_members") == 1
+
+
 def test_the_servers_and_the_workers() -> None:
     """Members by kind, all kinds; whether one takes writes; retries by class; spans in flight, allowed, at most."""
     secondary = Member("b:1", "secondary", 0.001, "")
@@ -218,7 +243,8 @@ def test_the_servers_and_the_workers() -> None:
     )
     read = scrape(moment)
     assert read.value("tailrace_server_members", kind="secondary") == 1
-    assert {dict(labels)["kind"] for name, labels in read.series if name == "tailrace_server_members"} == set(KINDS)
+    kinds = {dict(labels)["kind"] for name, labels in read.series if name == "tailrace_server_members"}
+    assert kinds == set(MemberKind)
     assert read.value("tailrace_server_primary") == 1
     assert scrape(replace(moment, members=(secondary,))).value("tailrace_server_primary") == 0
     workers = [read.value(f"tailrace_workers_{name}") for name in ("busy", "allowed", "limit")]

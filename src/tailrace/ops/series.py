@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tailrace.model import DuplicateCause, Framing, Reason
+from tailrace.model import DuplicateCause, Framing, MemberKind, Reason
 from tailrace.ops.metric import Samples, labels_of
 from tailrace.ops.seen import Stats
 from tailrace.ops.status import Moment
@@ -45,10 +45,7 @@ def blocks(moment: Moment) -> Samples:
 
 def members(moment: Moment) -> Samples:
     kinds = [member.kind for member in moment.members]
-    return [((kind,), kinds.count(kind)) for kind in _MEMBER_KINDS]
-
-
-_MEMBER_KINDS = ("primary", "secondary", "standalone", "mongos", "arbiter", "other", "unknown")
+    return [((kind.value,), kinds.count(kind)) for kind in MemberKind]
 
 
 def rejects(moment: Moment) -> Samples:

@@ -8,23 +8,23 @@ from pymongo.server_description import ServerDescription
 
 from tailrace.ingest.mongo.connection import Client
 from tailrace.ingest.mongo.describing import describe
+from tailrace.model import MemberKind
 
 _KINDS = {
-    "RSPrimary": "primary",
-    "RSSecondary": "secondary",
-    "RSArbiter": "arbiter",
-    "Standalone": "standalone",
-    "Mongos": "mongos",
-    "LoadBalancer": "mongos",
-    "Unknown": "unknown",
+    "RSPrimary": MemberKind.PRIMARY,
+    "RSSecondary": MemberKind.SECONDARY,
+    "RSArbiter": MemberKind.ARBITER,
+    "Standalone": MemberKind.STANDALONE,
+    "Mongos": MemberKind.MONGOS,
+    "LoadBalancer": MemberKind.MONGOS,
+    "Unknown": MemberKind.UNKNOWN,
 }
-KINDS = ("primary", "secondary", "standalone", "mongos", "arbiter", "other", "unknown")
-_WRITABLE = frozenset(("primary", "standalone", "mongos"))
+_WRITABLE = frozenset((MemberKind.PRIMARY, MemberKind.STANDALONE, MemberKind.MONGOS))
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """`kind`: one of KINDS. `round_trip`: seconds, smoothed; None where there is no connection. `error`: why."""
+    """`kind`: a MemberKind. `round_trip`: seconds, smoothed; None where there is no connection. `error`: why."""
 
     address: str
     kind: str
@@ -46,4 +46,4 @@ def _member(server: ServerDescription) -> Member:
     host, port = server.address
     address = host if port is None else f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     error = describe(server.error) if isinstance(server.error, Exception) else ""
-    return Member(address, _KINDS.get(server.server_type_name, "other"), server.round_trip_time, error)
+    return Member(address, _KINDS.get(server.server_type_name, MemberKind.OTHER), server.round_trip_time, error)
