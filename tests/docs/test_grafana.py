@@ -87,6 +87,15 @@ def test_the_variables() -> None:
             assert 'source=~"$source", collection=~"$collection"' in target["expr"]
 
 
+def test_no_other_program_is_shown() -> None:
+    """What every program exports (`process_*`) is asked of the job `tailrace` only, also where all instances are."""
+    (instance,) = (each for each in json.loads(FILE.read_text())["templating"]["list"] if each["name"] == "instance")
+    assert instance["allValue"] == ".*", "all instances of whatever Prometheus knows"
+    common = [target["expr"] for target in targets() if not re.search(r"\btailrace_", target["expr"])]
+    assert len(common) == 4
+    assert [expr for expr in common if '{job="tailrace", ' not in expr] == []
+
+
 def test_promtool_accepts_every_query(tmp_path: Path) -> None:
     """With the variable of the interval filled in, as Grafana does."""
     exprs = [target["expr"].replace("$__rate_interval", "5m") for target in targets()]

@@ -25,6 +25,7 @@ COLUMNS = 24
 _WIDTH, _HEIGHT = 8, 7
 _DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 _QUANTILES = (0.5, 0.99)
+_JOB = "tailrace"  # of the scrape configuration; the rules for alerts need it as well
 
 
 class View(StrEnum):
@@ -47,19 +48,24 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What is said of a metric here. The names of the process collector are not ours to declare."""
+    """What is said of a metric here. The names of the process collector are not ours to declare.
+
+    `job`: whose alone is shown, where others have a metric of that name.
+    """
 
     name: str
     kind: str
     labels: tuple[str, ...]
     help: str
+    job: str = ""
 
 
+# HAZARD: every program that Prometheus watches has these names, too, and the variable `instance` may be all of them.
 _PROCESS = (
-    Shown("process_resident_memory_bytes", "gauge", (), "Resident memory of the process."),
-    Shown("process_cpu_seconds_total", "counter", (), "CPU time of the process; 1 is one core."),
-    Shown("process_open_fds", "gauge", (), "Descriptors held open."),
-    Shown("process_max_fds", "gauge", (), "Descriptors that the process may hold open."),
+    Shown("process_resident_memory_bytes", "gauge", (), "Resident memory of the process.", _JOB),
+    Shown("process_cpu_seconds_total", "counter", (), "CPU time of the process; 1 is one core.", _JOB),
+    Shown("process_open_fds", "gauge", (), "Descriptors held open.", _JOB),
+    Shown("process_max_fds", "gauge", (), "Descriptors that the process may hold open.", _JOB),
 )
 
 ROWS: dict[str, tuple[Panel, ...]] = {
@@ -215,7 +221,8 @@ def _queries(metric: Shown, view: View, *, named: bool) -> Iterator[tuple[str, s
     """(expression, legend). `named`: the panel shows several metrics, so the legend says which."""
     by = ("instance", *metric.labels)
     chosen = ("instance", *(label for label in metric.labels if label in {"source", "collection"}))
-    where = "{" + ", ".join(f'{label}=~"${label}"' for label in chosen) + "}"
+    matchers = [*([f'job="{metric.job}"'] if metric.job else []), *(f'{label}=~"${label}"' for label in chosen)]
+    where = "{" + ", ".join(matchers) + "}"
     word = metric.name.removeprefix("tailrace_").removesuffix("_total").replace("_", " ")
     legend = " ".join([*([word] if named else []), *(f"{{{{{label}}}}}" for label in by if label != "collection")])
     grouped = ", ".join(by)
