@@ -15,7 +15,7 @@ from tests.support.tailrace_process import until
 
 from tailrace.config import Address
 from tailrace.errors import ConfigurationError
-from tailrace.ops import http
+from tailrace.ops import connections
 from tailrace.ops.http import PATHS, Endpoint, serving
 
 ANY_PORT = Address("127.0.0.1", 0)
@@ -120,12 +120,12 @@ def test_ipv6(world: World) -> None:
 
 def test_clients_that_say_nothing_are_bounded(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """More silent connections than there are places: the ones too many are closed, and places come back."""
-    monkeypatch.setattr(http._Handler, "timeout", 1.0)
+    monkeypatch.setattr(connections.Handler, "timeout", 1.0)
     where = ("127.0.0.1", int(url.rpartition(":")[2]))
-    silent = [socket.create_connection(where, timeout=5) for _ in range(http._CONNECTIONS)]
+    silent = [socket.create_connection(where, timeout=5) for _ in range(connections._CONNECTIONS)]
     with socket.create_connection(where, timeout=5) as one_more:
         assert one_more.recv(1) == b"", "closed at once"
-    assert threading.active_count() < http._CONNECTIONS + 10
+    assert threading.active_count() < connections._CONNECTIONS + 10
     until(lambda: _status(url) == 200, 10, "a place becoming free")
     for each in silent:
         each.close()
