@@ -6,7 +6,9 @@ import asyncio
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 from tests.support.monitored import World
@@ -15,7 +17,7 @@ from tests.support.tailrace_process import until
 
 from tailrace.config import Address
 from tailrace.errors import ConfigurationError
-from tailrace.ops import connections
+from tailrace.ops import connections, http, page
 from tailrace.ops.http import PATHS, Endpoint, serving
 
 ANY_PORT = Address("127.0.0.1", 0)
@@ -118,24 +120,64 @@ def test_ipv6(world: World) -> None:
     endpoint.stop()
 
 
-def test_clients_that_say_nothing_are_bounded(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More silent connections than there are places: the ones too many are closed, and places come back."""
-    monkeypatch.setattr(connections.Handler, "timeout", 1.0)
+def answering() -> int:
+    """Threads that have a connection."""
+    return sum("process_request_thread" in thread.name for thread in threading.enumerate())
+
+
+@contextmanager
+def clients(url: str, count: int) -> Iterator[list[socket.socket]]:
+    """So many connections on which nothing was sent, in their order."""
     where = ("127.0.0.1", int(url.rpartition(":")[2]))
-    silent = [socket.create_connection(where, timeout=5) for _ in range(connections._CONNECTIONS)]
-    with socket.create_connection(where, timeout=5) as one_more:
-        assert one_more.recv(1) == b"", "closed at once"
-    assert threading.active_count() < connections._CONNECTIONS + 10
-    until(lambda: _status(url) == 200, 10, "a place becoming free")
-    for each in silent:
-        each.close()
+    with ExitStack() as stack:
+        yield [stack.enter_context(socket.create_connection(where, timeout=5)) for _ in range(count)]
 
 
-def _status(url: str) -> int:
-    try:
-        return ask(url, "/healthz").status
-    except OSError:
-        return 0
+def test_clients_that_say_nothing_are_bounded(url: str) -> None:
+    """More silent connections than there are places: the oldest is closed, the new one answered."""
+    places = connections._CONNECTIONS
+    until(lambda: answering() == 0, 5, "the end of what the test before began")
+    with clients(url, places) as silent:
+        until(lambda: answering() == places, 5, "all places being taken")
+        assert ask(url, "/healthz").status == 200
+        assert silent[0].recv(1) == b"", "the oldest is closed"
+        with clients(url, 3 * places):
+            assert ask(url, "/healthz").status == 200
+            until(lambda: answering() <= places, 5, "no thread too many")
+
+
+def test_clients_that_are_slow_keep_nobody_out(url: str) -> None:
+    """As many as there are places, each with a byte every now and then: whoever asks is answered."""
+    with clients(url, connections._CONNECTIONS) as slow:
+        for byte in b"GET /healthz":
+            for each in slow:
+                with suppress(OSError):  # its place was given to another
+                    each.send(bytes([byte]))
+            assert ask(url, "/healthz", timeout=2).status == 200
+
+
+@pytest.mark.parametrize("drips", [True, False], ids=["a byte at a time", "reads no answer"])
+def test_a_request_has_an_end(world: World, monkeypatch: pytest.MonkeyPatch, drips: bool) -> None:
+    """Whoever sends a byte before every time-out, or asks and takes nothing of the answer, is closed all the same."""
+    monkeypatch.setattr(page, "PAGE", bytes(64 << 20))  # more than the buffers of the kernel hold
+    monkeypatch.setattr(connections, "_TIMEOUT", 1.0)
+    monkeypatch.setattr(http, "_POLL", 0.1)
+    endpoint = Endpoint(ANY_PORT, world.monitor)
+    until(lambda: answering() == 0, 5, "the end of what the test before began")
+    with ExitStack() as stack:
+        stack.callback(endpoint.stop)
+        url, since = f"http://{endpoint.start()}", time.monotonic()
+        (client,) = stack.enter_context(clients(url, 1))
+        client.sendall(b"GET / HTTP/1.1\r\nX: " if drips else b"GET / HTTP/1.1\r\n\r\n")
+        until(lambda: answering() == 1, 5, "a thread for it")
+
+        def ended() -> bool:
+            with suppress(OSError):
+                client.send(b"x" if drips else b"")
+            return answering() == 0
+
+        until(ended, 5, "the end of a request that has no end")
+        assert time.monotonic() - since >= 1.0
 
 
 def test_a_defect_is_an_answer(world: World, url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
@@ -20,8 +21,8 @@ import structlog
 
 log = structlog.get_logger("tailrace.http")
 
-_CONNECTIONS = 32  # at a time; one more is closed at once
-_TIMEOUT = 10.0  # seconds that a client may be silent in the middle of a request
+_CONNECTIONS = 32  # at a time; one more takes the place of the oldest
+_TIMEOUT = 10.0  # seconds for all of a request and its answer, at least; looked at every few (`serve_forever`)
 _PAUSE = 0.1  # seconds
 
 _METHODS = "GET, HEAD"
@@ -44,6 +45,9 @@ def text(status: HTTPStatus, sentence: str) -> Answer:
 class Server(ThreadingMixIn, TCPServer):
     """At most `_CONNECTIONS` threads, which die with the process.
 
+    A request takes milliseconds: what is the oldest when all places are taken is slow, or means no good. It must not
+    keep a scraper or a supervisor out.
+
     HAZARD: not on http.server.HTTPServer, which looks its host's name up in DNS when it binds: a minute where DNS is
     broken.
     """
@@ -59,6 +63,8 @@ class Server(ThreadingMixIn, TCPServer):
         self.address_family = family
         self.answer = answer
         self._free = threading.BoundedSemaphore(_CONNECTIONS)
+        self._lock = threading.Lock()
+        self._open: dict[socket.socket, float] = {}  # since when, monotonic seconds; the oldest first
         self._failures: set[str] = set()
         super().__init__(where, Handler)
 
@@ -77,8 +83,12 @@ class Server(ThreadingMixIn, TCPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if not self._free.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
+            self._end_one(older_than=0.0)
+            if not self._free.acquire(timeout=_PAUSE):  # its answer is just being made: that cannot be cut short
+                self.shutdown_request(request)
+                return
+        with self._lock:
+            self._open[request] = time.monotonic()
         try:
             super().process_request(request, client_address)
         except RuntimeError:  # no thread is to be had
@@ -91,6 +101,28 @@ class Server(ThreadingMixIn, TCPServer):
         finally:
             self._free.release()
 
+    def service_actions(self) -> None:
+        """Ends what has taken too long as a whole. Called after each connection, and every few seconds."""
+        while self._end_one(older_than=_TIMEOUT):
+            pass
+
+    def _end_one(self, older_than: float) -> bool:
+        """The oldest connection, if it is that old, in seconds. Its thread finds it closed, whatever it waits for."""
+        with self._lock:
+            oldest = next(iter(self._open), None)
+            if oldest is None or time.monotonic() - self._open[oldest] < older_than:
+                return False
+            del self._open[oldest]
+            with suppress(OSError):  # the client was faster
+                oldest.shutdown(socket.SHUT_RDWR)
+            return True
+
+    def close_request(self, request: Any) -> None:
+        """HAZARD: under the lock, or `_end_one` would act on a descriptor that is somebody else's by then."""
+        with self._lock:
+            self._open.pop(request, None)
+            super().close_request(request)
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is no news of ours."""
 
@@ -98,7 +130,7 @@ class Server(ThreadingMixIn, TCPServer):
 class Handler(BaseHTTPRequestHandler):
     """GET and HEAD of one path, then the connection ends."""
 
-    timeout = _TIMEOUT
+    timeout = _TIMEOUT  # of one wait for the client
     server: Server
 
     def do_GET(self) -> None:
