@@ -55,7 +55,7 @@ def test_every_path(url: str) -> None:
 def test_paths_and_methods_that_are_not_there(url: str) -> None:
     """404 with the paths there are, 405 with the methods there are; HEAD has the headers of GET and no body."""
     for path in ("/index.html", "/metrics/", "/metricsx", "/%6detrics", "/../metrics", "http://elsewhere/metrics"):
-        reply = ask(url, path)
+        reply = ask(url, path, Host="localhost")
         assert (reply.status, "/readyz" in reply.body) == (404, True), path
     assert ask(url, "/readyz?verbose=1").status == 200
     for method in ("POST", "PUT", "DELETE", "OPTIONS", "TRACE", "BREW"):
@@ -118,6 +118,50 @@ def test_ipv6(world: World) -> None:
         pytest.skip("this machine has no ::1")
     assert ask(f"http://{address}", "/healthz").status == 200
     endpoint.stop()
+
+
+def test_a_name_from_elsewhere_is_not_answered(url: str) -> None:
+    """On the loopback, whatever the path: a web page whose name leads here (DNS rebinding) reads nothing."""
+    for host in (
+        "evil.example",
+        "evil.example:9464",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "[evil]",
+        "a b",
+    ):
+        for path in PATHS:
+            reply = ask(url, path, Host=host)
+            assert (reply.status, reply.body.count("\n")) == (403, 1), (host, path)
+            assert "security.md" in reply.body
+            assert ask(url, path, "HEAD", Host=host).status == 403
+    assert said(url, b"GET /status HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n") == 403, "each of two"
+
+
+def test_this_machine_is_answered(url: str) -> None:
+    """By an address, as localhost, or by a client that sends no Host; with a port or without."""
+    own = ("127.0.0.1", "localhost", "LOCALHOST", "tail.localhost", "[::1]", "192.0.2.1", "[2001:db8::1]")
+    for host in (*own, *(f"{each}:9464" for each in own)):
+        assert ask(url, "/healthz", Host=host).status == 200, host
+    assert said(url, b"GET /healthz HTTP/1.0\r\n\r\n") == 200
+    assert said(url, b"GET /healthz HTTP/1.1\r\nHost:\r\n\r\n") == 200
+
+
+def test_what_is_published_has_any_name(world: World) -> None:
+    """An endpoint that listens elsewhere than on the loopback is asked by whatever name its operator gave it."""
+    endpoint = Endpoint(Address("0.0.0.0", 0), world.monitor)
+    try:
+        port = endpoint.start().port
+        assert ask(f"http://127.0.0.1:{port}", "/status", Host="tailrace.example").status == 200
+    finally:
+        endpoint.stop()
+
+
+def said(url: str, request: bytes) -> int:
+    """The status of the answer to these very bytes."""
+    with clients(url, 1) as (client,):
+        client.sendall(request)
+        return int(client.makefile("rb").readline().split()[1])
 
 
 def answering() -> int:

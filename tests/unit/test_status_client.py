@@ -70,6 +70,14 @@ def test_an_answer_is_what_was_told(canned: Canned) -> None:
     assert fetch_history(place) == history()
 
 
+def test_a_name_that_the_loopback_does_not_answer_to() -> None:
+    """What a tailrace says to a foreign Host (403) is not taken for another program: the sentence says how to ask."""
+    with saying(b"HTTP/1.0 403 Forbidden\r\nServer: tailrace\r\n\r\n") as place:
+        sentence = failure(place)
+    assert "another program" not in sentence
+    assert "answers to an address or localhost only" in sentence
+
+
 def test_no_proxy_of_the_environment_is_asked(canned: Canned, monkeypatch: pytest.MonkeyPatch) -> None:
     """An instance on this machine is asked itself, whatever http_proxy says."""
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):

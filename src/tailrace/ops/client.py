@@ -80,6 +80,11 @@ def fetch_status(place: Place, *, timeout: float = TIMEOUT) -> dict[str, Any]:
     code, body = _get(place, "/status", timeout)
     if code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise Unanswered(f"{place} answers /status with error {code}: if it is a tailrace, its log says why")
+    if code == HTTPStatus.FORBIDDEN:
+        raise Unanswered(
+            f"{place} refuses /status (HTTP 403): a tailrace that listens on the loopback answers to an address or "
+            "localhost only; ask it so, or let the proxy not pass the Host on"
+        )
     content = _object(body) if code == HTTPStatus.OK else None
     if content is None or _version(content) is None:
         heard = f"HTTP {code}" if code != HTTPStatus.OK else "no JSON of ours"

@@ -6,10 +6,12 @@ descriptors and threads, are bounded.
 
 from __future__ import annotations
 
+import ipaddress
+import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
@@ -28,6 +30,11 @@ _PAUSE = 0.1  # seconds
 _METHODS = "GET, HEAD"
 _TEXT = "text/plain; charset=utf-8"
 
+_STRANGE = (
+    "On the loopback only a Host that is an address or localhost is answered: ask http://127.0.0.1, or let the proxy "
+    "not pass the Host on (docs/security.md, The network)."
+)
+
 
 class Answer(NamedTuple):
     """What goes back to a client."""
@@ -40,6 +47,29 @@ class Answer(NamedTuple):
 
 def text(status: HTTPStatus, sentence: str) -> Answer:
     return Answer(status, _TEXT, f"{sentence}\n".encode())
+
+
+_HOST = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::[0-9]*)?")  # RFC 9110, 7.2: an address of IPv6 has brackets
+
+
+def is_local(host: str) -> bool:
+    """Whether a header Host names this machine in a way that no foreign name server has a say in: by an address, as
+    `localhost`, as `*.localhost`, or not at all.
+
+    A web page reads what its own origin answers. It can have its name resolved to 127.0.0.1 once it is loaded (DNS
+    rebinding), and would then read the loopback of whoever looks at it; but the browser still says that name here.
+    """
+    found = _HOST.fullmatch(host)
+    if found is None:
+        return False
+    name = (found[1] or found[2] or "").lower()
+    if name in ("", "localhost") or name.endswith(".localhost"):
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 class Server(ThreadingMixIn, TCPServer):
@@ -66,7 +96,12 @@ class Server(ThreadingMixIn, TCPServer):
         self._lock = threading.Lock()
         self._open: dict[socket.socket, float] = {}  # since when, monotonic seconds; the oldest first
         self._failures: set[str] = set()
+        self._local = ipaddress.ip_address(where[0]).is_loopback  # elsewhere: published on purpose
         super().__init__(where, Handler)
+
+    def refuses(self, hosts: Sequence[str]) -> bool:
+        """`hosts`: each header Host of a request."""
+        return self._local and not all(map(is_local, hosts))
 
     def is_new(self, failure: str) -> bool:
         """Whether it is the first of its kind."""
@@ -135,6 +170,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
+        if self.server.refuses(self.headers.get_all("Host", [])):
+            self._send(text(HTTPStatus.FORBIDDEN, _STRANGE))
+            return
         try:
             answer = self.server.answer(path, self.headers.get("Accept", ""))
         except Exception as error:  # noqa: BLE001  a defect in an answer must be an answer, and must not end anything

@@ -255,7 +255,8 @@ meaning. Both hold `ready` and `why`, a list of `code` and `sentence`:
 | `mongodb_refuses` | operations fail, and only an operator can mend it: a password, a role, an option |
 
 Every path answers GET and HEAD, without authentication: whoever reaches the address can read figures, paths of hour
-files, and what MongoDB complains about. No answer holds a password or a connection string.
+files, and what MongoDB complains about; on the loopback a foreign name as `Host` gets 403 ([security.md](security.md)).
+No answer holds a password or a connection string.
 """
 
 
