@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import sys
+import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics import parser as openmetrics
-from prometheus_client.registry import REGISTRY
+from prometheus_client.registry import REGISTRY, Collector, CollectorRegistry
 from pymongo.hello import Hello
 from pymongo.server_description import ServerDescription
 from tests.support.scrape import Scrape
@@ -20,7 +24,7 @@ from tailrace.ingest.mongo.health import HealthState
 from tailrace.ingest.mongo.topology import Member
 from tailrace.ingest.stats import SourceStats
 from tailrace.model import DuplicateCause, MemberKind, Outcome, Reason
-from tailrace.ops.exposition import Exposition
+from tailrace.ops.exposition import Exposition, Process
 from tailrace.ops.metric import Kind
 from tailrace.ops.metrics import METRICS
 from tailrace.ops.status import Moment, Reload, ReloadOutcome, SourceMoment
@@ -164,6 +168,32 @@ def test_the_process_and_its_server() -> None:
     assert ill.value("tailrace_loop_age_seconds") == 0.1
     assert ill.value("process_resident_memory_bytes") > 1e6
     assert set(ill.families) >= {metric.name.removesuffix("_total") for metric in METRICS if not metric.labels}
+
+
+def exposed(collector: Collector) -> str:
+    registry = CollectorRegistry()
+    registry.register(collector)
+    return generate_latest(registry).decode()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
+def test_the_process_where_proc_has_processes_only(tmp_path: Path) -> None:
+    """`ProcSubset=pid` of the unit takes /proc/stat away: the same figures come all the same, and the same start."""
+    (tmp_path / "self").symlink_to("/proc/self")
+    assert Path("/proc/stat").exists(), "the other has it"
+    narrow, usual = (Scrape(exposed(Process(proc=proc, registry=None))) for proc in (str(tmp_path), "/proc"))
+    assert set(narrow.families) == set(usual.families)
+    assert len(usual.families) >= 6
+    start = "process_start_time_seconds"
+    assert narrow.value(start) == pytest.approx(usual.value(start), abs=2), "/proc/stat has whole seconds"
+
+
+def test_the_start_does_not_move() -> None:
+    """What the alert of restarts counts the changes of: one value for as long as the process lives."""
+    exposition = Exposition(moment_of)
+    starts = {Scrape(exposition.render("")[1].decode()).value("process_start_time_seconds") for _ in range(3)}
+    (start,) = starts
+    assert 0 <= time.time() - start < 3600
 
 
 def test_openmetrics_for_who_asks_for_it() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -48,13 +50,26 @@ def _bound(bound: float) -> str:
     return "+Inf" if bound == float("inf") else repr(bound)
 
 
+class Process(ProcessCollector):
+    """The usual `process_*`. `process_start_time_seconds` stays what it was at first, whatever becomes of the clock.
+
+    HAZARD: the library takes the machine's start from /proc/stat and shows nothing at all without it. It is not there
+    with `ProcSubset=pid`, as in deploy/systemd. The kernel's clock that counts from that start is there always.
+    """
+
+    def _boot_time(self) -> float:
+        if sys.platform != "linux":
+            raise OSError("there is no /proc")  # for the library: nothing is to be shown
+        return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class Exposition:
     """What `/metrics` answers. A registry of its own: nothing is shared with the process that embeds us."""
 
     def __init__(self, moment: Callable[[], Moment]) -> None:
         self.registry = CollectorRegistry()
         self.registry.register(_Declared(moment))
-        ProcessCollector(registry=self.registry)
+        Process(registry=self.registry)
 
     def render(self, accept: str) -> tuple[str, bytes]:
         """(content type, body) in the format that the header Accept asks for: Prometheus text, or OpenMetrics."""
