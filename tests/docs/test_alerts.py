@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -34,6 +35,43 @@ def test_the_cases_hold() -> None:
     """Each alert fires when it should, not in the normal case beside it (rollover, failover, restart), and clears."""
     done = promtool("test", "rules", CASES, timeout=170)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("scrape", [15, 60])
+def test_a_crash_loop_pages(tmp_path: Path, scrape: int) -> None:
+    """A start without MongoDB answers for eleven seconds and is tried again half a minute later. However that falls
+    between the scrapes, somebody is told within 15 minutes, and it does not look mended while it goes on."""
+    loops = [(period, phase) for period in range(40, 47) for phase in (0, 7, 14, 30)]
+    series = [crash_loop(*loop, scrape) for loop in loops]
+    file = tmp_path / "loops.test.yml"
+    looks = [{"eval_time": f"{minute}m", **PAGED} for minute in (15, 20, 30, 40)]
+    cases = [
+        {
+            "name": f"every {period} s, first look after {phase} s",
+            "interval": f"{scrape}s",
+            "input_series": [
+                {"series": 'up{job="tailrace",instance="a:1"}', "values": ups},
+                {"series": 'process_start_time_seconds{job="tailrace",instance="a:1"}', "values": starts},
+            ],
+            "promql_expr_test": looks,
+        }
+        for (period, phase), (ups, starts) in zip(loops, series, strict=True)
+    ]
+    file.write_text(json.dumps({"rule_files": [str(RULES)], "evaluation_interval": "30s", "tests": cases}))
+    done = promtool("test", "rules", file, timeout=170)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def crash_loop(period: int, phase: int, scrape: int) -> tuple[str, str]:
+    """(`up`, start of the process) at each scrape of 40 minutes."""
+    seen = [divmod(phase + at, period) for at in range(0, 2401, scrape)]
+    up = [age < 11 for _number, age in seen]
+    starts = [str(1000 + number * period) if alive else "stale" for (number, _age), alive in zip(seen, up, strict=True)]
+    return " ".join(str(int(alive)) for alive in up), " ".join(starts)
+
+
+PAGED = {"expr": 'count(ALERTS{alertstate="firing"}) > bool 0', "exp_samples": [{"labels": "{}", "value": 1}]}
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
