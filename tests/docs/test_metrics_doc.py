@@ -5,9 +5,11 @@ from pathlib import Path
 
 from tests.support.prometheus import declared, names_in
 
+from tailrace.ingest import measuring, pipeline
 from tailrace.model import Reason
 from tailrace.ops.logs_catalogue import calls
 from tailrace.ops.metrics import METRICS, page
+from tailrace.ops.status import BEAT
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "metrics.md"
@@ -47,3 +49,12 @@ def test_what_the_operator_sees_of_a_fault_is_there_to_be_seen() -> None:
     assert len(said) > 20
     known = {call.event for call in calls()} | declared().keys() | {reason.value for reason in Reason} | OTHERS
     assert sorted(said - known) == []
+
+
+def test_the_page_says_how_old_figures_are() -> None:
+    """Counts are copied, gauges measured and files counted as often as it says: the numbers are those of the code."""
+    text = " ".join(PAGE.read_text().split())
+    busy, rest = pipeline._SAVE_INTERVAL, pipeline._SAVE_INTERVAL + pipeline._IDLE_INTERVAL
+    assert f"of one moment, at most {BEAT:g} s before the scrape" in text
+    assert f"measured every {busy:g} s while lines come, at rest at least every {rest:g} s" in text
+    assert f"files and hours up to {measuring._COUNT_INTERVAL:g} s later" in text

@@ -224,9 +224,11 @@ _PAGE = """\
 `tailrace run` serves them at `/metrics` of the address that the setting `http` names (default `127.0.0.1:9464`), in the
 text format of Prometheus or in OpenMetrics, as the scraper asks. `run --once` and the other commands serve nothing.
 
-- Counters start at 0 with the process. Figures are at most {beat:g} s old, and all of one scrape are of one moment, so
-  they add up: lines read = settled + in flight; entries settled = inserted + duplicate + rejected.
+- Counters start at 0 with the process. They and what is in flight are of one moment, at most {beat:g} s before the
+  scrape, so they add up: lines read = settled + in flight; entries settled = inserted + duplicate + rejected.
   `tailrace_unaccounted` is the difference.
+- Lag and checkpoints are measured every 0.25 s while lines come, at rest at least every 1.25 s, files and hours up to
+  1 s later. A scrape has what was measured last.
 - `source` and `collection` name one source together; `reason` is one of {reasons}, all of them present from the start.
 - On Linux the usual `process_*` metrics (memory, CPU, descriptors) come with them.
 
@@ -240,7 +242,8 @@ text format of Prometheus or in OpenMetrics, as the scraper asks. `run --once` a
 |---|---|
 | `/healthz` | 200 while the event loop turns; once it has not for {hang:g} s, 503 with a sentence. |
 | `/readyz` | 200 when start-up is over, each source finds its tree and nothing fails on MongoDB; else 503. |
-| `/status` | 200 and all of the above as JSON: sources, server, version, uptime. |
+| `/status` | 200 and JSON: sources with their figures and newest hour files, server, workers, problems. \
+Of histograms it has sums and recent percentiles, of `process_*` nothing. |
 
 `/readyz` and `/status` are JSON with a `format`, {format} at present: fields may be added to it, never change their
 meaning. Both hold `ready` and `why`, a list of `code` and `sentence`:
