@@ -353,7 +353,12 @@ def _other_database(data: bytes) -> bytes:
     return data[:68] + bytes(4) + data[72:]  # the application id
 
 
-DAMAGES = [_zero, _zero_head, _zero_tail, _truncate, _cut_in_head, _garbage, _other_database]
+def _no_text(data: bytes) -> bytes:
+    """SQLite's own sentence about it would hold the byte, which is not UTF-8."""
+    return data.replace(b"CREATE TABLE checkpoint", b"CR\xffATE TABLE checkpoint")
+
+
+DAMAGES = [_zero, _zero_head, _zero_tail, _truncate, _cut_in_head, _garbage, _other_database, _no_text]
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__.strip("_"))

@@ -46,6 +46,8 @@ STATE_VERSION = 2
 
 _APPLICATION_ID = 0x7461696C  # "tail", kept in `application_id`: tells our file from any other SQLite database
 _BUSY_SECONDS = 0.5  # waits this long for someone who writes to the file with another tool; our caller waits too
+# HAZARD: the sqlite3 module cannot make an error whose sentence quotes damaged bytes: it raises UnicodeDecodeError.
+_ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}  # the last: a table is missing
 
 _COLUMNS = ", ".join(("namespace", *FIELDS, "digest"))
@@ -149,10 +151,10 @@ class CheckpointStore:
         """
         try:
             return [checkpoint_of(row) for row in self._database.execute(_LOAD, (source, namespace))]
+        except _ERRORS as error:
+            raise _mapped(error, self._path, _unusable) from error
         except ValueError as error:
             raise _corrupt(self._path, error) from error
-        except sqlite3.DatabaseError as error:
-            raise _mapped(error, self._path, _unusable) from error
 
     def forget_rejected(self, source: str, namespace: str) -> None:
         """Forget the rows of lives with rejects: these were dropped, and their files are to be read again."""
@@ -205,7 +207,7 @@ class CheckpointStore:
                 raise
         except sqlite3.ProgrammingError:
             raise  # closed, or another thread: a defect of the caller, not of the disk
-        except sqlite3.DatabaseError as error:
+        except _ERRORS as error:
             raise _mapped(error, self._path, otherwise) from error
 
 
@@ -219,7 +221,7 @@ def _connect(path: Path) -> tuple[sqlite3.Connection, str]:
         raise _unusable(path, error) from error
     try:
         return database, _prepare(database, path)
-    except sqlite3.DatabaseError as error:
+    except _ERRORS as error:
         database.close()
         raise _mapped(error, path, _unusable) from error
     except BaseException:
@@ -280,7 +282,7 @@ def _one(database: sqlite3.Connection, query: str) -> object:
 
 
 def _mapped(
-    error: sqlite3.DatabaseError, path: Path, otherwise: Callable[[Path, Exception], TailraceError]
+    error: sqlite3.DatabaseError | UnicodeDecodeError, path: Path, otherwise: Callable[[Path, Exception], TailraceError]
 ) -> TailraceError:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)  # absent where not SQLite itself raised it
     return _corrupt(path, error) if code & 0xFF in _DAMAGE else otherwise(path, error)
