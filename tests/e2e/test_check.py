@@ -5,13 +5,11 @@ What it says of each area is in tests/unit/test_doctor_*.py; here it meets real 
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 import socket
 import ssl
-import subprocess
 import sys
 import threading
 import time
@@ -25,14 +23,13 @@ import pytest
 from pymongo import MongoClient
 from tests.support import roles
 from tests.support.certificates import Authority
+from tests.support.checked import PASSWORD, command, levels, refused, report
 from tests.support.servers import ReplicaSet, Server
 from tests.support.tailrace_process import Run, hour_file, tailrace
 
 from tailrace.embedded import free_port
 from tailrace.model import Framing
 from tailrace.simulator import trade_lines
-
-PASSWORD = "s3cret-pass"
 
 
 @pytest.fixture
@@ -44,48 +41,6 @@ def flags(tmp_path: Path, standalone: Server, database_name: str) -> dict[str, s
         "--database": database_name,
         "--state-dir": str(tmp_path / "state"),
     }
-
-
-def command(name: str, flags: dict[str, str], **env: str) -> subprocess.CompletedProcess[str]:
-    given = [word for pair in flags.items() for word in pair]
-    return tailrace(name, *given, "--http", "off", "--log-format", "text", timeout=40, **env)
-
-
-def refused(done: subprocess.CompletedProcess[str], *words: str) -> str:
-    """Exit 78, no traceback, no secret, and exactly one sentence about a problem, with these words in it."""
-    said = done.stdout + done.stderr
-    assert done.returncode == 78, said
-    assert "Traceback" not in said
-    assert PASSWORD not in said
-    problems = [line for line in said.splitlines() if line.startswith(("PROBLEM", "tailrace: "))]
-    assert len(problems) == 1, said
-    for word in words:
-        assert word in problems[0], problems[0]
-    return problems[0]
-
-
-Report = dict[str, list[tuple[str, str]]]
-"""(level, sentence) of every finding, by subject."""
-
-
-def report(flags: dict[str, str], code: int, *more: str) -> Report:
-    """What `check --json` says, with this exit code, a remedy with each note and problem, and no secret."""
-    done = tailrace("check", "--json", "--http", "off", *[word for pair in flags.items() for word in pair], *more)
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    assert PASSWORD not in done.stdout + done.stderr
-    document = json.loads(done.stdout)
-    assert document["exit_code"] == code
-    found: Report = {}
-    for each in document["findings"]:
-        assert (each["level"] in ("note", "problem")) == bool(each["remedy"]), each
-        found.setdefault(each["subject"], []).append((each["level"], each["sentence"]))
-    return found
-
-
-def levels(found: Report, level: str) -> set[str]:
-    """Subjects of which something of this level is said."""
-    return {subject for subject, said in found.items() if level in dict(said)}
 
 
 def test_all_is_well(flags: dict[str, str]) -> None:

@@ -12,12 +12,15 @@ import structlog
 import typer
 
 from tailrace.commands.common import interruptible
+from tailrace.commands.doctor.bounded import bounded
 from tailrace.commands.doctor.examine import examine
 from tailrace.commands.doctor.output import document, exit_code, text
 from tailrace.config import Loaded, load
 from tailrace.config.flags import ConfigOption, with_settings
+from tailrace.errors import ConfigurationError
 from tailrace.ops import logs
 
+_LOAD_LIMIT = 5.0  # seconds for the files of the configuration, and to tell the stream from root
 _HANG_UP = 2.0  # seconds after the report: threads of the driver that still wait for a resolver are left behind
 
 
@@ -29,9 +32,10 @@ def check(
 ) -> None:
     """Validate the configuration, reach the server, and say what `run` would do. Exit 0, or 78 with what is wrong.
 
-    Reads only, and takes some 15 seconds at most. docs/check.md says what each line proves.
+    Reads only, and takes some 15 seconds at most, twice that where disk and server hang both. docs/check.md says what
+    each line proves.
     """
-    loaded = load(flags, os.environ, config)
+    loaded = interruptible(_loaded(flags, config))
     structlog.configure(processors=[_unsaid])
     end: list[threading.Timer] = []
     try:
@@ -42,6 +46,17 @@ def check(
         logs.configure(loaded.settings.log_format.value, loaded.settings.log_level.value)
     if code:
         raise typer.Exit(code)
+
+
+async def _loaded(flags: dict[str, str], config: str | None) -> Loaded:
+    """Raises ConfigurationError, also where what is to be read hangs: the stream may have to be told from `root`."""
+    try:
+        return await bounded(lambda: load(flags, os.environ, config), _LOAD_LIMIT)
+    except TimeoutError:
+        raise ConfigurationError(
+            f"the configuration cannot be read within {_LOAD_LIMIT:g} s: root, the file of --config or that of "
+            "mongodb_uri_file gives no answer: look whether it is on a network mount that hangs (ls, df, dmesg)"
+        ) from None
 
 
 def _unsaid(*_event: object) -> NoReturn:

@@ -22,6 +22,8 @@ from tailrace.ingest.codec.choosing import codec_words
 DISKS = 10.0
 """Seconds for a look at files, here and on network mounts."""
 
+_NOTIFICATIONS = 3.0  # seconds, of a tree that was looked at a moment ago
+
 _SERVER = server.LIMIT + 1.5  # seconds: to its own limit, and some to hang up
 _OF_SERVER = (
     Subject.MEMBERS, Subject.MONGODB, Subject.AUTHENTICATION, Subject.ROLES, Subject.VERSION, Subject.CLUSTERED,
@@ -40,7 +42,7 @@ class Report:
 
 
 async def examine(loaded: Loaded) -> Report:
-    """Within some 15 seconds, whatever hangs. Raises nothing that can be said in a finding."""
+    """Within some 15 seconds whatever hangs, half a minute where several do. Raises nothing that a finding can say."""
     settings = loaded.settings
     findings = [*of_configuration(loaded), _codec(settings)]
     trees = asyncio.gather(*(_tree(settings, source, findings) for source in settings.sources))
@@ -91,6 +93,7 @@ async def _tree(settings: Settings, source: SourceSettings, findings: list[Findi
             lambda: host.notifications(hourly, settings.watch, settings.poll_interval),
             findings,
             source.source,
+            limit=_NOTIFICATIONS,
         )
         findings += [replace(told, source=source.source)] if told is not None else []
     return seen
@@ -113,12 +116,14 @@ async def _host(settings: Settings, findings: list[Finding]) -> StateSeen:
     return found
 
 
-async def _guarded(subject: Subject, work: Callable[[], T], findings: list[Finding], source: str = "") -> T | None:
+async def _guarded(
+    subject: Subject, work: Callable[[], T], findings: list[Finding], source: str = "", *, limit: float = DISKS
+) -> T | None:
     """The result of `work`; None when it failed or hung, and then a finding says so."""
     try:
-        return await bounded(work, DISKS)
+        return await bounded(work, limit)
     except TimeoutError:
-        sentence = f"no answer within {DISKS:g} s: run would wait as long at every look"
+        sentence = f"no answer within {limit:g} s: run would wait as long at every look"
         finding = problem(subject, sentence, "look whether it is on a network mount that hangs (ls, df, dmesg)")
     except Exception as error:  # noqa: BLE001  a defect in one look must not hide what the others found
         sentence = f"could not be looked at ({type(error).__name__}: {error})"

@@ -12,7 +12,16 @@ from itertools import pairwise
 from tailrace.commands.doctor.finding import Finding, Subject, fine, listed, note, problem
 from tailrace.config import SourceSettings
 from tailrace.ingest.files.discovery import Discovery
-from tailrace.ingest.files.names import HourlyTree, day_of, hour_of, locate, pattern_of, plain_path, streams_in
+from tailrace.ingest.files.names import (
+    HourlyTree,
+    candidates,
+    day_of,
+    hour_of,
+    locate,
+    pattern_of,
+    plain_path,
+    streams_in,
+)
 from tailrace.model import SourceFile
 from tailrace.words import size_words
 
@@ -22,11 +31,16 @@ _RIGHTS = "give the user that runs tailrace the right to read it (and to enter i
 
 @dataclass(slots=True)
 class Seen:
-    """What was found of one source's tree. `files`: by hour, readable or not. `tree`: None when there is none."""
+    """What was found of one source's tree. `files`: by hour, readable or not. `tree`: None when there is none.
+
+    `directory`: the stream's, links resolved as far as it exists, as the local state has it; empty where it could not
+    be looked at. HAZARD: whoever resolves it again may hang on a dead mount.
+    """
 
     findings: list[Finding] = field(default_factory=list)
     files: tuple[SourceFile, ...] = ()
     tree: HourlyTree | None = None
+    directory: str = ""
 
     @property
     def size(self) -> int:
@@ -42,12 +56,16 @@ def look(source: SourceSettings) -> Seen:
     except OSError as error:
         return Seen([problem(Subject.ROOT, f"{root} cannot be looked at: {error.strerror}", _root_remedy(source))])
     if tree is None:
-        return Seen([_absent(source)])
+        return Seen([_absent(source)], directory=next(candidates(root, source.stream)).directory)
+    directory = tree.directory
     scan = Discovery(tree).scan(0.0, full=True)
     if not scan.present:
-        return Seen([problem(Subject.ROOT, f"{tree.hourly} cannot be listed: none of its lines is stored", _RIGHTS)])
+        return Seen(
+            [problem(Subject.ROOT, f"{tree.hourly} cannot be listed: none of its lines is stored", _RIGHTS)],
+            directory=directory,
+        )
     files = tuple(sorted(scan.files.values(), key=lambda file: (file.hour, file.path)))
-    seen = Seen([fine(Subject.ROOT, f"{tree.hourly}")], files, tree)
+    seen = Seen([fine(Subject.ROOT, f"{tree.hourly}")], files, tree, directory)
     seen.findings += _unreadable(list(scan.unlisted.values()), files)
     seen.findings += of_hours(files, unlisted=bool(scan.unlisted))
     seen.findings += _other_names(tree, files, set(scan.unlisted.values()))

@@ -21,7 +21,6 @@ from tailrace.ingest.mongo.ledger_documents import (
 )
 from tailrace.ingest.mongo.made import uuids
 from tailrace.ingest.mongo.server import ServerFacts
-from tailrace.ingest.wiring import stream_directory
 from tailrace.model import StartAt
 from tailrace.words import duration_words, size_words
 
@@ -44,7 +43,7 @@ async def look(
     if changed is not None and stored is not None and (facts.documents or lives):
         sentence = settings_sentence(source.namespace, changed, stored, settings)
         return [problem(Subject.LEDGER, *parted(sentence, "use another collection"))]
-    findings = [*_other_name(source, state, there.get(source.collection))]
+    findings = [*of_bindings(source, seen.directory, state, there.get(source.collection))]
     findings += of_lease(source, registered.get("lease"), state, now)
     started = registered.get("state") == "started"
     return [*findings, of_beginning(source, seen, facts, lives, started=started)]
@@ -89,9 +88,9 @@ def of_lease(
     )
 
 
-def _other_name(source: SourceSettings, state: StateSeen, uuid: bytes | None) -> Iterator[Finding]:
-    root = stream_directory(source)
-    for each in state.bindings:
+def of_bindings(source: SourceSettings, root: str, state: StateSeen, uuid: bytes | None) -> Iterator[Finding]:
+    """`root`: the stream's directory, links resolved; empty where it is not known. `uuid`: of the collection. Pure."""
+    for each in state.bindings if root else ():
         same = (each.namespace, each.root, each.collection_uuid) == (source.namespace, root, uuid)
         if same and each.source != source.source:
             yield problem(

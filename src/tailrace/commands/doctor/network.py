@@ -53,7 +53,10 @@ async def look(uri: str) -> Reached:
     """Within `LIMIT` seconds, and `_SRV_LIMIT` for mongodb+srv://."""
     reached = Reached()
     # Before the driver reads them: it says less, and could ask for a passphrase.
-    problem_of_files = tls.problem_of_files(uri)
+    try:
+        problem_of_files = await bounded(lambda: tls.problem_of_files(uri), STEP)
+    except TimeoutError:
+        problem_of_files = f"a file that mongodb_uri names for TLS gives no answer within {STEP:g} s"
     if problem_of_files is not None:
         remedy = "correct the file, its rights, or the option of mongodb_uri that names it"
         reached.findings.append(problem(Subject.TLS, problem_of_files, remedy))
