@@ -288,6 +288,20 @@ def test_files_of_the_state_that_may_not_be_written(flags: dict[str, str], tmp_p
         file.chmod(before)
 
 
+def test_a_root_that_may_not_be_looked_at_hides_no_other(flags: dict[str, str], tmp_path: Path) -> None:
+    """A root that is a loop of links, and a server that is well: the whole report, with this one problem."""
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    found = report({**flags, "--root": str(tmp_path / "loop"), "--stream": "node_trades"}, 78)
+    assert levels(found, "problem") == {"root"}
+    assert {"roles", "collection", "ledger", "server_clock"} <= levels(found, "ok")
+
+
+@pytest.mark.parametrize("name", ["a..b", "a.system", "a.system.b", "system"])
+def test_a_collection_that_mongodb_does_not_allow(flags: dict[str, str], name: str) -> None:
+    """Refused with the key, and before anything is made: the server refuses the collection, or those beside it."""
+    refused(command("check", {**flags, "--collection": name}), "collection", "--collection")
+
+
 def test_hosts_that_never_answer_are_bounded_in_time(flags: dict[str, str], own_server: Server) -> None:
     """One that drops packets, one that is frozen, one without an address, one that refuses: each by its name and with
     its own reason, all within fifteen seconds."""

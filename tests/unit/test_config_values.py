@@ -12,7 +12,7 @@ FINE = {"HOME": "/home/u", "TAILRACE_MONGODB_URI": "mongodb://h/", "TAILRACE_ROO
 CONCERN = (
     "must be majority, 1+j, 2+j, ...: without majority or journal a killed mongod loses documents that it acknowledged."
 )
-COLLECTION = "must not begin with system. or end in .files or .rejects, which are kept beside a collection."
+COLLECTION = "must not end in .files or .rejects, which are kept beside a collection."
 
 
 MEND = "make install builds it where cargo is, or use auto or python"
@@ -56,7 +56,10 @@ def sentence(name: str, text: str) -> str:
         ("database", "admin", "must not be a database of the server's own (admin, local, config)."),
         ("database", "a.b", 'must be 1 to 63 bytes without / \\ . " $ * < > : | ? and blanks.'),
         ("collection", "trades.rejects", COLLECTION),
-        ("collection", "a$b", "must be 1 to 120 bytes without $ and without a . at either end."),
+        ("collection", "a$b", "must be 1 to 120 bytes without $, without .. and without a . at either end."),
+        ("collection", "a..b", "must be 1 to 120 bytes without $, without .. and without a . at either end."),
+        ("collection", "system.x", "must not have system between its dots: the server keeps such names to itself."),
+        ("collection", "a.system", "must not have system between its dots: the server keeps such names to itself."),
     ],
 )
 def test_a_refused_value(name: str, text: str, reason: str) -> None:

@@ -16,7 +16,7 @@ from tailrace.commands.doctor.finding import Finding, Level, Subject, fine, note
 from tailrace.commands.doctor.state import StateSeen
 from tailrace.commands.doctor.wire import Probe
 from tailrace.config import Settings, SourceSettings
-from tailrace.errors import CollectionUnfit, LedgerDamaged, ServerRefusesUs
+from tailrace.errors import CollectionUnfit, LedgerDamaged, ServerRefusesUs, TailraceError
 from tailrace.ingest.mongo.connection import Client, ServerOptions, connect, handles, write_concern_warning
 from tailrace.ingest.mongo.made import info_of
 from tailrace.ingest.mongo.refusal_sentences import server_sentence
@@ -98,9 +98,13 @@ async def _asked(case: Case, client: Client, options: ServerOptions) -> AsyncIte
     fits = version >= OLDEST
     asks = False
     for source in case.settings.sources:
-        async for finding in _of_source(case, client, source, privileges, fits=fits, now=members.clock_of(hello)):
-            asks = asks or finding.subject is Subject.AUTHENTICATION
-            yield replace(finding, source=source.source)
+        try:
+            async for finding in _of_source(case, client, source, privileges, fits=fits, now=members.clock_of(hello)):
+                asks = asks or finding.subject is Subject.AUTHENTICATION
+                yield replace(finding, source=source.source)
+        except TailraceError as error:  # what stops this source hides none of the others
+            stopped = problem(Subject.COLLECTION, *parted(str(error), "mend what it says, then check again"))
+            yield replace(stopped, source=source.source)
     if not users and not asks:
         yield fine(
             Subject.AUTHENTICATION, "no user is given, and the server asks for none: it trusts whoever reaches it"
