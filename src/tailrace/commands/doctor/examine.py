@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from tailrace.commands.doctor import clock, files, host, lines, members, network, output, server, state
+from tailrace.commands.doctor import clock, collection, files, host, lines, members, network, output, server, state
 from tailrace.commands.doctor.bounded import bounded
+from tailrace.commands.doctor.case import Case
 from tailrace.commands.doctor.files import Seen
 from tailrace.commands.doctor.finding import Finding, Level, Subject, fine, note, problem, skipped
 from tailrace.commands.doctor.state import StateSeen
@@ -24,7 +25,7 @@ DISKS = 10.0
 
 _NOTIFICATIONS = 3.0  # seconds, of a tree that was looked at a moment ago
 
-_SERVER = server.LIMIT + 1.5  # seconds: to its own limit, and some to hang up
+_SERVER = server.LIMIT + collection.LIMIT + 1.5  # seconds: to their own limits, and some to hang up
 _OF_SERVER = (
     Subject.MEMBERS, Subject.MONGODB, Subject.AUTHENTICATION, Subject.ROLES, Subject.VERSION, Subject.CLUSTERED,
     Subject.WRITE_CONCERN, Subject.COLLECTION, Subject.LEDGER, Subject.SERVER_CLOCK, Subject.SERVER_DISK,
@@ -169,18 +170,16 @@ async def _server(
         because = "there is no member that takes writes"
         findings += [skipped(subject, because) for subject in _OF_SERVER if subject is not Subject.MEMBERS]
         return
-    asked = server.Case(settings=settings, seen=seen, state=found, probes=probes)
+    asked = Case(settings=settings, uri=settings.connection_string, seen=seen, state=found, probes=probes)
     heard: list[Finding] = []
     try:
         async with asyncio.timeout(_SERVER):
-            async for finding in server.look(asked):
-                heard.append(finding)  # noqa: PERF401  what was found before time is up counts
+            await server.look(asked, heard)
     except TimeoutError:
         sentence = f"the server gave no answer within {_SERVER:g} s"
         heard.append(problem(Subject.MONGODB, sentence, "look whether it is overloaded: its log, db.currentOp()"))
     told = {finding.subject for finding in heard} | {Subject.MEMBERS}
-    why = next((finding.subject.value for finding in heard if finding.level is Level.PROBLEM), "")
     findings += heard
-    findings += [
-        skipped(subject, f"of the problem with {why}") for subject in _OF_SERVER if why and subject not in told
-    ]
+    why = [f"of the problem with {each.subject.value}" for each in heard if each.level is Level.PROBLEM]
+    why += ["there was no time left" for each in heard if each.subject is Subject.MONGODB and each.remedy]
+    findings += [skipped(subject, why[0]) for subject in _OF_SERVER if why and subject not in told]

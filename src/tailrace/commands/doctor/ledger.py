@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
-import pymongo
 from bson import DatetimeMS
 
 from tailrace.commands.doctor.files import Seen
@@ -27,26 +26,27 @@ from tailrace.words import duration_words, size_words
 
 async def look(
     source: SourceSettings, seen: Seen, state: StateSeen, facts: ServerFacts, ours: Handles, now: float | None
-) -> list[Finding]:
+) -> AsyncIterator[Finding]:
     """`now`: the server's clock, epoch seconds. Raises PyMongoError."""
     settings = settings_document(
         StoredSettings(
             identity=source.identity, numbers=source.numbers, family=source.family, clustered=facts.clustered
         )
     )
-    with pymongo.timeout(5):
-        stored = await ours.files.find_one({"_id": "settings"})
-        registered = await ours.files.find_one({"_id": f"source/{source.source}"}) or {}
-        lives = await ours.files.count_documents({"source": source.source, "fingerprint": {"$exists": True}})
-        there = await uuids(ours)
+    stored = await ours.files.find_one({"_id": "settings"})
+    registered = await ours.files.find_one({"_id": f"source/{source.source}"}) or {}
+    lives = await ours.files.count_documents({"source": source.source, "fingerprint": {"$exists": True}})
+    there = await uuids(ours)
     changed = first_difference(stored, settings) if stored is not None else None
     if changed is not None and stored is not None and (facts.documents or lives):
         sentence = settings_sentence(source.namespace, changed, stored, settings)
-        return [problem(Subject.LEDGER, *parted(sentence, "use another collection"))]
-    findings = [*of_bindings(source, seen.directory, state, there.get(source.collection))]
-    findings += of_lease(source, registered.get("lease"), state, now)
-    started = registered.get("state") == "started"
-    return [*findings, of_beginning(source, seen, facts, lives, started=started)]
+        yield problem(Subject.LEDGER, *parted(sentence, "use another collection"))
+        return
+    for finding in of_bindings(source, seen.directory, state, there.get(source.collection)):
+        yield finding
+    for finding in of_lease(source, registered.get("lease"), state, now):
+        yield finding
+    yield of_beginning(source, seen, facts, lives, started=registered.get("state") == "started")
 
 
 def of_beginning(source: SourceSettings, seen: Seen, facts: ServerFacts, lives: int, *, started: bool) -> Finding:

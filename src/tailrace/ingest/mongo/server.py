@@ -39,6 +39,7 @@ __all__ = [
     "ServerFacts",
     "ServerOptions",
     "connect",
+    "facts_of",
     "handles",
     "inspect",
     "parse_write_concern",
@@ -93,25 +94,30 @@ async def inspect(
     """Reads only. Raises ServerRefusesUs or CollectionUnfit; `time_limit` in seconds bounds the whole."""
     try:
         with pymongo.timeout(time_limit):
-            hello = await client.admin.command("hello")
-            build = await client.server_info()
-            topology = _topology(hello)
-            warnings = [w for w in (write_concern_warning(options.write_concern),) if w is not None]
-            ours = handles(client, options)
-            infos = {}
-            for collection in (ours.data, ours.rejects, ours.files):
-                info = await info_of(collection)
-                if info is not None:
-                    infos[collection.name] = info
-            await _privileges(client, options, infos)
-            for collection in (ours.data, ours.rejects, ours.files):
-                if collection.name in infos:
-                    ttl = options.allow_ttl and collection is not ours.files
-                    warnings += await _unfit(collection, infos[collection.name], topology, allow_ttl=ttl)
-            info = infos.get(options.collection)
-            documents = 0 if info is None else await ours.data.estimated_document_count()
+            return await facts_of(client, options, clustered=clustered)
     except PyMongoError as error:
         raise _refusal(error, options) from None
+
+
+async def facts_of(client: Client, options: ServerOptions, *, clustered: bool = False) -> ServerFacts:
+    """`inspect` for who bounds it and tells a server that is slow from one that refuses: PyMongoError passes."""
+    hello = await client.admin.command("hello")
+    build = await client.server_info()
+    topology = _topology(hello)
+    warnings = [w for w in (write_concern_warning(options.write_concern),) if w is not None]
+    ours = handles(client, options)
+    infos = {}
+    for collection in (ours.data, ours.rejects, ours.files):
+        info = await info_of(collection)
+        if info is not None:
+            infos[collection.name] = info
+    await _privileges(client, options, infos)
+    for collection in (ours.data, ours.rejects, ours.files):
+        if collection.name in infos:
+            ttl = options.allow_ttl and collection is not ours.files
+            warnings += await _unfit(collection, infos[collection.name], topology, allow_ttl=ttl)
+    info = infos.get(options.collection)
+    documents = 0 if info is None else await ours.data.estimated_document_count()
     _version_fit(build, clustered=clustered)
     is_clustered = info is not None and "clusteredIndex" in info.get("options", {})
     if info is not None and is_clustered != clustered:
