@@ -11,7 +11,7 @@ from tailrace.commands.doctor import ledger, rights
 from tailrace.commands.doctor.case import Case, ServerSeen, out_of_time, too_slow
 from tailrace.commands.doctor.finding import Finding, Level, Subject, fine, note, parted, problem, skipped
 from tailrace.config import SourceSettings
-from tailrace.errors import CollectionUnfit, LedgerDamaged, ServerRefusesUs, TailraceError
+from tailrace.errors import CollectionUnfit, ServerRefusesUs, TailraceError
 from tailrace.ingest.mongo.connection import Client, ServerOptions, handles, write_concern_warning
 from tailrace.ingest.mongo.made import uuids
 from tailrace.ingest.mongo.refusal_sentences import server_sentence
@@ -89,11 +89,8 @@ async def _asked(
         if warning != said:
             yield note(Subject.COLLECTION, warning, _remedy_of(warning))
     yield fine(Subject.COLLECTION, f"{source.namespace} {'fits' if facts.exists else 'is not there yet'}")
-    try:
-        async for finding in ledger.look(source, case.seen[source.source], case.state, facts, ours, server.now):
-            yield finding
-    except LedgerDamaged as error:
-        yield problem(Subject.LEDGER, *parted(str(error), "restore that document from a backup"))
+    async for finding in ledger.look(source, case.seen[source.source], case.state, facts, ours, server.now):
+        yield finding
 
 
 def _refused(at: Subject, error: PyMongoError, options: ServerOptions) -> Finding:

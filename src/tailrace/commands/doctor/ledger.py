@@ -11,23 +11,32 @@ from tailrace.commands.doctor.files import Seen
 from tailrace.commands.doctor.finding import Finding, Subject, fine, note, parted, problem
 from tailrace.commands.doctor.state import StateSeen
 from tailrace.config import SourceSettings
+from tailrace.errors import LedgerDamaged
 from tailrace.ingest.mongo.connection import Handles
 from tailrace.ingest.mongo.ledger_documents import (
     StoredSettings,
     first_difference,
+    life_of_document,
+    progress_of,
     settings_document,
     settings_sentence,
+    unfinished_sentence,
 )
+from tailrace.ingest.mongo.ledger_reading import newest_lives, nothing_stored
 from tailrace.ingest.mongo.made import uuids
 from tailrace.ingest.mongo.server import ServerFacts
 from tailrace.model import StartAt
 from tailrace.words import duration_words, size_words
 
+LIVES = 10_000
+"""Lives of a source that are read, the newest: those of more than a year."""
+
 
 async def look(
     source: SourceSettings, seen: Seen, state: StateSeen, facts: ServerFacts, ours: Handles, now: float | None
 ) -> AsyncIterator[Finding]:
-    """`now`: the server's clock, epoch seconds. Raises PyMongoError."""
+    """`now`: the server's clock, epoch seconds. What `run` would refuse, in its order and words; else what it would
+    begin with. Raises PyMongoError."""
     settings = settings_document(
         StoredSettings(
             identity=source.identity, numbers=source.numbers, family=source.family, clustered=facts.clustered
@@ -38,7 +47,7 @@ async def look(
     lives = await ours.files.count_documents({"source": source.source, "fingerprint": {"$exists": True}})
     there = await uuids(ours)
     changed = first_difference(stored, settings) if stored is not None else None
-    if changed is not None and stored is not None and (facts.documents or lives):
+    if changed is not None and stored is not None and not await nothing_stored(ours.data, ours.files):
         sentence = settings_sentence(source.namespace, changed, stored, settings)
         yield problem(Subject.LEDGER, *parted(sentence, "use another collection"))
         return
@@ -46,6 +55,18 @@ async def look(
         yield finding
     for finding in of_lease(source, registered.get("lease"), state, now):
         yield finding
+    unfinished = unfinished_sentence(source.source, registered, source.start_at)
+    if unfinished is not None:
+        yield problem(Subject.LEDGER, *parted(unfinished, "set the former start_at"))
+        return
+    try:
+        async for document in newest_lives(ours.files, source.source, LIVES):
+            life_of_document(document)
+            progress_of(document)
+    except LedgerDamaged as error:
+        what, _, remedy = str(error).partition("; ")
+        yield problem(Subject.LEDGER, f"{source.namespace}: {what}", remedy)
+        return
     yield of_beginning(source, seen, facts, lives, started=registered.get("state") == "started")
 
 

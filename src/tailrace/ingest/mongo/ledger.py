@@ -35,8 +35,9 @@ from tailrace.ingest.mongo.ledger_documents import (
     progress_update,
     settings_document,
     settings_sentence,
+    unfinished_sentence,
 )
-from tailrace.ingest.mongo.ledger_reading import LedgerReader
+from tailrace.ingest.mongo.ledger_reading import LedgerReader, nothing_stored
 from tailrace.ingest.mongo.made import StillThere
 from tailrace.ingest.mongo.retrying import Retrier
 from tailrace.model import Life, Offset, StartAt
@@ -107,18 +108,14 @@ class Ledger:
         changed = first_difference(stored, ours)
         if changed is None:
             return
-        if await self._retrier.call(self._nothing_stored, "looking whether anything is stored"):
+        empty = lambda: nothing_stored(self._data, self._files)  # noqa: E731  retried, and so called again
+        if await self._retrier.call(empty, "looking whether anything is stored"):
             await self._retrier.call(
                 lambda: self._files.replace_one({"_id": "settings"}, {"_id": "settings", **ours}),
                 "storing the settings",
             )
             return
         raise SettingsChanged(settings_sentence(self._data.full_name, changed, stored, ours))
-
-    async def _nothing_stored(self) -> bool:
-        if await self._data.find_one({}, {"_id": 1}) is not None:
-            return False
-        return await self._files.find_one({"fingerprint": {"$exists": True}}, {"_id": 1}) is None
 
     async def claim(self) -> None:
         """Become the one live writer of this source, or raise SourceTaken (see `lease.Lease.claim`)."""
@@ -145,14 +142,10 @@ class Ledger:
             lambda: upsert(self._files, self._source_key, [{"$set": registration}]),
             "registering the source",
         )
-        starting = bool(document["state"] != "started")
-        if starting and document["start_at"] != start_at.value:
-            raise SettingsChanged(
-                f"the first start of source {self._source} began with start_at = {document['start_at']} and was not "
-                f"completed, and start_at = {start_at.value} is set now: set the former until it has started once, or "
-                "choose another collection"
-            )
-        return starting
+        unfinished = unfinished_sentence(self._source, document, start_at)
+        if unfinished is not None:
+            raise SettingsChanged(unfinished)
+        return bool(document["state"] != "started")
 
     async def started(self) -> None:
         """From now on every file without a checkpoint is read from its ledger offset or its beginning."""

@@ -13,7 +13,7 @@ from tailrace import identity
 from tailrace.errors import LedgerDamaged
 from tailrace.ingest.mongo.connection import Document, hour_date
 from tailrace.ingest.mongo.stored_fields import Damaged, binary, flag, hour, text, whole
-from tailrace.model import SCHEMA_VERSION, Identity, Life, Numbers, Offset
+from tailrace.model import SCHEMA_VERSION, Identity, Life, Numbers, Offset, StartAt
 from tailrace.streams.times import INT64_MIN
 
 
@@ -115,6 +115,18 @@ def settings_sentence(namespace: str, name: str, stored: Document, ours: Documen
     return (
         f"{namespace} was filled with {label} = {stored.get(name)}, and {label} = {ours[name]} is set now: "
         f"use another collection name, or set {label} = {stored.get(name)} again"
+    )
+
+
+def unfinished_sentence(source: str, registered: Document, start_at: StartAt) -> str | None:
+    """What SettingsChanged says of a first start that began with another `start_at` and was not completed; None where
+    that is not so. `registered`: the source's document in the ledger."""
+    begun = registered.get("start_at", start_at.value)
+    if registered.get("state") == "started" or begun == start_at.value:
+        return None
+    return (
+        f"the first start of source {source} began with start_at = {begun} and was not completed, and start_at = "
+        f"{start_at.value} is set now: set the former until it has started once, or choose another collection"
     )
 
 

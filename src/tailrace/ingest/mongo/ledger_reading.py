@@ -12,6 +12,18 @@ _PAGE = 1000  # documents in one query
 _LAST = b"\xff" * PREFIX_SIZE
 
 
+async def nothing_stored(data: Collection, files: Collection) -> bool:
+    """Whether the collection is empty and its ledger knows no life, whichever source's: its settings may be changed."""
+    if await data.find_one({}, {"_id": 1}) is not None:
+        return False
+    return await files.find_one({"fingerprint": {"$exists": True}}, {"_id": 1}) is None
+
+
+def newest_lives(files: Collection, source: str, most: int) -> AsyncIterator[Document]:
+    """The documents of the newest lives of a source, as many as `most`. Not retried."""
+    return files.find({"source": source, "_id": {"$gt": b"", "$lte": _LAST}}).sort("_id", -1).limit(most)
+
+
 class LedgerReader:
     """Each read is retried without limit."""
 

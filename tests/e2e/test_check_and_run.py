@@ -1,0 +1,73 @@
+"""What ends `tailrace run` at its start is a problem of `tailrace check`, in its words: both are asked each time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+from tests.support.checked import command, refused, words
+from tests.support.servers import Server
+from tests.support.tailrace_process import Run, hour_file, tailrace
+
+from tailrace.model import Framing
+from tailrace.simulator import trade_lines
+
+
+@pytest.fixture
+def flags(tmp_path: Path, standalone: Server, database_name: str) -> dict[str, str]:
+    hour_file(tmp_path / "data", "20250310/9").write_bytes(lines(1))
+    return {
+        "--root": str(tmp_path / "data"),
+        "--stream": "node_trades",
+        "--mongodb-uri": standalone.uri,
+        "--database": database_name,
+        "--state-dir": str(tmp_path / "state"),
+    }
+
+
+def lines(seed: int) -> bytes:
+    return b"".join(trade_lines(seed, 10, framing=Framing.BARE))
+
+
+def fill(flags: dict[str, str]) -> None:
+    done = tailrace("run", "--once", "--http", "off", *words(flags))
+    assert done.returncode == 0, done.stderr
+
+
+def both_refuse(flags: dict[str, str], *parts: str) -> None:
+    refused(command("check", flags), *parts)
+    refused(command("run", flags), *parts)
+
+
+def test_another_start_at_before_the_first_start_is_over(flags: dict[str, str], tmp_path: Path) -> None:
+    """What was skipped, or not, would stay so: the former value is named until it has started once."""
+    there = Path(flags["--root"]).rename(tmp_path / "elsewhere")
+    with Run(*words(flags)) as run:
+        run.wait_for("waiting_for_root")
+        run.kill()
+    there.rename(flags["--root"])
+    both_refuse({**flags, "--start-at": "end"}, "start_at = beginning and was not completed", "start_at = end")
+    assert command("check", flags).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("harm", "word"), [({"hour": "x"}, "hour"), ({"start": -1}, "start"), ({"progress.guard": 5}, "guard")]
+)
+def test_a_damaged_life(flags: dict[str, str], standalone: Server, harm: dict[str, Any], word: str) -> None:
+    """Whichever field of a ledger's document is not as it was written: named, and what to do."""
+    fill(flags)
+    with MongoClient[dict[str, Any]](standalone.admin_uri) as client:
+        files = client[flags["--database"]]["node_trades.files"]
+        assert files.update_one({"fingerprint": {"$exists": True}}, {"$set": harm}).modified_count == 1
+    both_refuse(flags, "not as tailrace wrote it", word, "backup")
+
+
+def test_other_settings_beside_the_lives_of_another_source(flags: dict[str, str], tmp_path: Path) -> None:
+    """One source has skipped all, so that nothing is stored: what it has entered holds the settings all the same."""
+    fill({**flags, "--source": "A", "--start-at": "end"})
+    hour_file(tmp_path / "other", "20250310/9").write_bytes(lines(2))
+    mine = {"--source": "B", "--root": str(tmp_path / "other"), "--state-dir": str(tmp_path / "state2")}
+    both_refuse({**flags, **mine, "--numbers": "double"}, "numbers = decimal", "numbers = double")
+    assert command("check", {**flags, **mine}).returncode == 0
