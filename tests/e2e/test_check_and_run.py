@@ -1,4 +1,4 @@
-"""What ends `tailrace run` at its start is a problem of `tailrace check`, in its words: both are asked each time."""
+"""What ends `tailrace run` at its start is a problem of `tailrace check`: both are asked each time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from pymongo import MongoClient
-from tests.support.checked import command, refused, words
+from tests.support.checked import command, levels, refused, report, sentence, words
 from tests.support.servers import Server
 from tests.support.tailrace_process import Run, hour_file, tailrace
 
@@ -71,3 +71,19 @@ def test_other_settings_beside_the_lives_of_another_source(flags: dict[str, str]
     mine = {"--source": "B", "--root": str(tmp_path / "other"), "--state-dir": str(tmp_path / "state2")}
     both_refuse({**flags, **mine, "--numbers": "double"}, "numbers = decimal", "numbers = double")
     assert command("check", {**flags, **mine}).returncode == 0
+
+
+def test_a_private_mongod(flags: dict[str, str]) -> None:
+    """Its write concern is judged before it is there, and the rest is said not to have been looked at; while a run is
+    at work, what it holds is looked at."""
+    flags["--mongodb-uri"] = "embedded"
+    both_refuse({**flags, "--write-concern": "2+j"})
+    assert "standalone" in refused(command("check", {**flags, "--write-concern": "2+j"}), "write_concern = 2+j")
+    found = report(flags, 0)
+    assert {"roles", "collection", "ledger", "members", "server_disk"} <= levels(found, "skipped")
+    assert "a private mongod is not started by check" in sentence(found, "ledger", "skipped")
+    with Run(*words(flags)) as run:
+        run.wait_for("live")
+        assert "run would continue" in sentence(report(flags, 0), "ledger", "ok")
+        refused(command("check", {**flags, "--numbers": "double"}), "numbers = decimal", "numbers = double")
+        run.stop()

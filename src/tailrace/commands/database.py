@@ -39,7 +39,7 @@ async def reach(settings: Settings, source: SourceSettings) -> AsyncIterator[tup
 
 async def _embedded(state_dir: Path, stack: AsyncExitStack) -> str:
     """The private server of the `run` that is at work on this state directory, else one of our own for the moment."""
-    port = _port_of(state_dir)
+    port = port_of(state_dir)
     if port is not None:
         return f"mongodb://127.0.0.1:{port}/?directConnection=true"
     stack.callback(StateDirectory.take(state_dir).release)  # HAZARD: EmbeddedMongod stops another one on this directory
@@ -48,7 +48,7 @@ async def _embedded(state_dir: Path, stack: AsyncExitStack) -> str:
     return await mongod.start()
 
 
-def _port_of(state_dir: Path) -> str | None:
+def port_of(state_dir: Path) -> str | None:
     """Of a living mongod whose data lie in this state directory (Linux)."""
     try:
         pid = int((state_dir / "mongod.pid").read_text())

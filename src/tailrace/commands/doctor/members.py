@@ -47,6 +47,10 @@ class Topology:
     up: int
 
 
+STANDALONE = Topology(hello={}, kind="standalone", data=0, voters=0, up=0)
+"""What a private mongod is, also while it does not run."""
+
+
 def topology_of(probes: Sequence[Probe]) -> Topology:
     answered = [each for each in probes if each.failed is None]
     first = next((each for each in answered if kind_of(each.hello) == "primary"), answered[0] if answered else None)

@@ -34,11 +34,12 @@ _CHECK_HOST = "correct the host in mongodb_uri, or what resolves names here (/et
 
 @dataclass(slots=True)
 class Reached:
-    """`named`: of the hosts that mongodb_uri names; `others`: of members that only the set's configuration names.
+    """`named`: of the hosts that `uri` names; `others`: of members that only the set's configuration names.
 
-    `options`: of mongodb_uri, by name in lower case; secrets are among them.
+    `options`: of `uri`, by name in lower case; secrets are among them.
     """
 
+    uri: str
     findings: list[Finding] = field(default_factory=list)
     named: list[Probe] = field(default_factory=list)
     others: list[Probe] = field(default_factory=list)
@@ -51,7 +52,7 @@ class Reached:
 
 async def look(uri: str) -> Reached:
     """Within `LIMIT` seconds, and `_SRV_LIMIT` for mongodb+srv://."""
-    reached = Reached()
+    reached = Reached(uri)
     # Before the driver reads them: it says less, and could ask for a passphrase.
     try:
         problem_of_files = await bounded(lambda: tls.problem_of_files(uri), STEP)
