@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 from pymongo import MongoClient
+from tests.support import roles
 from tests.support.checked import command, levels, refused, report, sentence, words
 from tests.support.servers import Server
 from tests.support.tailrace_process import Run, hour_file, tailrace
 
 from tailrace.model import Framing
 from tailrace.simulator import trade_lines
+
+NOT_HIDDEN = pytest.mark.skipif(roles.authenticated(), reason="the documented role may not ask what this is about")
 
 
 @pytest.fixture
@@ -87,3 +90,26 @@ def test_a_private_mongod(flags: dict[str, str]) -> None:
         assert "run would continue" in sentence(report(flags, 0), "ledger", "ok")
         refused(command("check", {**flags, "--numbers": "double"}), "numbers = decimal", "numbers = double")
         run.stop()
+
+
+@NOT_HIDDEN
+def test_a_database_whose_name_differs_in_case(flags: dict[str, str], standalone: Server) -> None:
+    """MongoDB does not make it: the one that is there is named."""
+    twin = flags["--database"].upper()
+    with MongoClient[dict[str, Any]](standalone.admin_uri) as client:
+        client[twin]["any"].insert_one({})
+    both_refuse(flags, twin)
+    assert command("check", {**flags, "--database": twin}).returncode == 0
+
+
+@NOT_HIDDEN
+def test_a_clustered_collection_on_a_server_that_is_held_back(flags: dict[str, str], own_server: Server) -> None:
+    """A server that was upgraded and still behaves as an older one makes none; one without clustering it does make."""
+    flags["--mongodb-uri"] = own_server.uri
+    own_server.command({"setFeatureCompatibilityVersion": "5.0"})
+    done = tailrace("run", "--clustered", "--once", "--http", "off", *words(flags))
+    assert done.returncode == 78, done.stderr
+    found = report(flags, 78, "--clustered")
+    assert levels(found, "problem") == {"collection"}
+    assert "featureCompatibilityVersion 5.3, and the server has 5.0" in sentence(found, "collection", "problem")
+    assert levels(report(flags, 0), "problem") == set()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from bson import DatetimeMS
 
-from tailrace.commands.doctor import rights, server
+from tailrace.commands.doctor import collection, rights, server
 from tailrace.commands.doctor.finding import Level
 from tailrace.commands.doctor.ledger import of_lease
 from tailrace.commands.doctor.state import StateSeen
@@ -29,7 +29,7 @@ def grants(pairs: Any) -> list[dict[str, Any]]:
 def test_the_limits_are_those_of_the_start() -> None:
     """`check` and `run` agree on the oldest server and on the first with clustered collections."""
     assert server.OLDEST == start_up._OLDEST
-    assert server.CLUSTERED_SINCE == start_up._CLUSTERED_SINCE
+    assert collection.CLUSTERED_SINCE == start_up._CLUSTERED_SINCE
 
 
 @pytest.mark.parametrize(

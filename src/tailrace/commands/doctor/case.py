@@ -28,10 +28,13 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSeen:
-    """What holds for every collection of a server. `fits`: its version does. `privileges`: from connectionStatus; None
-    without a user. `now`: its clock, epoch seconds."""
+    """What holds for every collection of a server. `fits`: its version does. `compatible`: its
+    featureCompatibilityVersion, and `databases`: their names; empty where this user may not ask, and not all of them
+    where it may see some. `privileges`: from connectionStatus; None without a user. `now`: its clock, epoch seconds."""
 
     fits: bool
+    compatible: tuple[int, ...]
+    databases: Sequence[str]
     privileges: Sequence[Mapping[str, Any]] | None
     now: float | None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pymongo
 from pymongo.errors import OperationFailure, PyMongoError
@@ -15,11 +15,14 @@ from tailrace.errors import CollectionUnfit, ServerRefusesUs, TailraceError
 from tailrace.ingest.mongo.connection import Client, ServerOptions, handles, write_concern_warning
 from tailrace.ingest.mongo.made import uuids
 from tailrace.ingest.mongo.refusal_sentences import server_sentence
-from tailrace.ingest.mongo.server import facts_of
+from tailrace.ingest.mongo.server import ServerFacts, facts_of
 from tailrace.ingest.wiring import server_options
 
 LIMIT = 10.0
 """Seconds for each source, side by side: as many as `run` has for each look at its collections."""
+
+CLUSTERED_SINCE = (5, 3)
+"""As in `ingest.mongo.server` (a test holds them together)."""
 
 UNAUTHORIZED = 13
 
@@ -84,13 +87,42 @@ async def _asked(
             yield problem(Subject.COLLECTION, str(refusal), "look at the log of the mongod, and at the user's roles")
         yield skipped(Subject.LEDGER, "the collection could not be looked at")
         return
+    for finding in _fits(source, server, facts, options):
+        yield finding
+    async for finding in ledger.look(source, case.seen[source.source], case.state, facts, ours, server.now):
+        yield finding
+
+
+def _fits(source: SourceSettings, server: ServerSeen, facts: ServerFacts, options: ServerOptions) -> Iterator[Finding]:
     said = write_concern_warning(options.write_concern)  # among the warnings of the configuration
     for warning in facts.warnings:
         if warning != said:
             yield note(Subject.COLLECTION, warning, _remedy_of(warning))
-    yield fine(Subject.COLLECTION, f"{source.namespace} {'fits' if facts.exists else 'is not there yet'}")
-    async for finding in ledger.look(source, case.seen[source.source], case.state, facts, ours, server.now):
-        yield finding
+    refusals = [] if facts.exists else [*of_making(source, server)]
+    yield from refusals
+    if not refusals:
+        yield fine(Subject.COLLECTION, f"{source.namespace} {'fits' if facts.exists else 'is not there yet'}")
+
+
+def of_making(source: SourceSettings, server: ServerSeen) -> Iterator[Finding]:
+    """Why the server would not make the collection. Pure."""
+    name = source.database
+    twin = next((each for each in server.databases if each != name and each.lower() == name.lower()), None)
+    if twin is not None and name not in server.databases:
+        sentence = f"the database {name} cannot be made: {twin} is there, and the names differ in nothing but case"
+        yield problem(Subject.COLLECTION, sentence, f"set database = {twin}, or a name of its own")
+    if source.clustered and server.compatible and server.compatible < CLUSTERED_SINCE:
+        shown = ".".join(map(str, server.compatible))
+        sentence = (
+            f"{source.namespace} cannot be made clustered: that needs the featureCompatibilityVersion 5.3, and the "
+            f"server has {shown}"
+        )
+        yield problem(
+            Subject.COLLECTION,
+            sentence,
+            "set clustered = false, or, once no older version is to come back: "
+            'db.adminCommand({setFeatureCompatibilityVersion: "<version of the server>"})',
+        )
 
 
 def _refused(at: Subject, error: PyMongoError, options: ServerOptions) -> Finding:

@@ -26,7 +26,6 @@ LIMIT = 6.0
 """Seconds for what is asked of a server once, and not of each source (`collection.LIMIT`)."""
 
 OLDEST = (4, 4)
-CLUSTERED_SINCE = (5, 3)
 """As in `ingest.mongo.server` (a test holds them together)."""
 
 DISK_WANTED = 2 << 30  # bytes
@@ -92,6 +91,8 @@ async def _asked(case: Case, client: Client, heard: list[Finding]) -> ServerSeen
             heard.append(of_server(theirs, probe.asked + probe.took / 2, probe.took))
     return ServerSeen(
         fits=version >= OLDEST,
+        compatible=await _compatible(client),
+        databases=await _databases(client),
         privileges=info.get("authenticatedUserPrivileges", ()) if users else None,
         now=members.clock_of(hello),
     )
@@ -114,13 +115,29 @@ def of_version(shown: str, version: tuple[int, ...]) -> Finding:
 
 def of_clustered(shown: str, version: tuple[int, ...], wanted: Sequence[str]) -> Finding:
     """`wanted`: collections for which clustered = true is set. Pure."""
-    can = version >= CLUSTERED_SINCE
+    can = version >= collection.CLUSTERED_SINCE
     if wanted and not can:
         sentence = f"clustered = true ({', '.join(wanted)}) needs MongoDB 5.3, and this is {shown}"
         return problem(Subject.CLUSTERED, sentence, "set clustered = false, or upgrade the server")
     if wanted:
         return fine(Subject.CLUSTERED, f"asked for, and {shown} can (5.3 or later)")
     return fine(Subject.CLUSTERED, f"not asked for; {shown} {'could' if can else 'could not: 5.3 is needed'}")
+
+
+async def _compatible(client: Client) -> tuple[int, ...]:
+    try:
+        found = await client.admin.command({"getParameter": 1, "featureCompatibilityVersion": 1})
+    except OperationFailure:  # the documented roles leave it out
+        return ()
+    words = str(found["featureCompatibilityVersion"].get("version", "")).split(".")
+    return tuple(int(word) for word in words if word.isdecimal())
+
+
+async def _databases(client: Client) -> list[str]:
+    try:
+        return await client.list_database_names()
+    except OperationFailure:
+        return []
 
 
 async def _config(client: Client, kind: str) -> Mapping[str, Any] | None:
