@@ -76,6 +76,15 @@ def test_a_set_of_three_with_one_down_has_its_majority() -> None:
     assert judged(WriteConcern(3), *probes).level is Level.NOTE
 
 
+def test_members_that_were_not_asked_are_not_said_to_be_down() -> None:
+    """directConnection=true asks one host alone. What the set itself says of its majority counts all the same."""
+    healthy = judged(MAJORITY, member("p", "primary", PSS))
+    assert healthy.level is Level.OK
+    assert "2 of 3 members with data acknowledge; 1 answer; 2 were not asked" in healthy.sentence
+    assert judged(MAJORITY, member("p", "primary", PSS, behind=90)).level is Level.NOTE
+    assert judged(WriteConcern(4), member("p", "primary", PSS), config={"members": [{}, {}, {}]}).level is Level.PROBLEM
+
+
 def test_members_without_a_vote_are_no_majority() -> None:
     """Five with data and three votes: two are enough."""
     probes = [member("p", "primary", PSS), member("s", "secondary", PSS), down("t")]

@@ -38,16 +38,18 @@ def kind_of(hello: Mapping[str, Any]) -> str:
 class Topology:
     """`hello`: of the one that is to be written to, else of any that answered, else empty. `up`: members with data that
     answered us. `data`: members with data that every user may know of: hidden ones are not among them. `voters`: of
-    those and the arbiters, each taken to have its vote."""
+    those and the arbiters, each taken to have its vote. `unasked`: of `data`, those that nobody has asked
+    (directConnection)."""
 
     hello: Mapping[str, Any]
     kind: str
     data: int
     voters: int
     up: int
+    unasked: int
 
 
-STANDALONE = Topology(hello={}, kind="standalone", data=0, voters=0, up=0)
+STANDALONE = Topology(hello={}, kind="standalone", data=0, voters=0, up=0, unasked=0)
 """What a private mongod is, also while it does not run."""
 
 
@@ -55,11 +57,16 @@ def topology_of(probes: Sequence[Probe]) -> Topology:
     answered = [each for each in probes if each.failed is None]
     first = next((each for each in answered if kind_of(each.hello) == "primary"), answered[0] if answered else None)
     hello: Mapping[str, Any] = {} if first is None else first.hello
-    data = len(hello.get("hosts", ())) + len(hello.get("passives", ()))
+    members = {str(name) for name in (*hello.get("hosts", ()), *hello.get("passives", ()))}
     # A member may be known by two names, one of mongodb_uri and one of its own.
     up = {str(each.hello.get("me")) for each in answered if kind_of(each.hello) in ("primary", "secondary")}
     return Topology(
-        hello=hello, kind=kind_of(hello), data=data, voters=data + len(hello.get("arbiters", ())), up=len(up)
+        hello=hello,
+        kind=kind_of(hello),
+        data=len(members),
+        voters=len(members) + len(hello.get("arbiters", ())),
+        up=len(up),
+        unasked=len(members - up - {each.where for each in probes}),
     )
 
 
@@ -119,7 +126,7 @@ def of_write_concern(concern: WriteConcern, topology: Topology, config: Mapping[
             return note(subject, f"{sentence}: writes would be refused", remedy)
         return problem(subject, f"{sentence}: every write would be refused", remedy)
     behind = _majority_behind(topology.hello)
-    if topology.up < needed:
+    if topology.up < needed and not topology.unasked:
         sentence = f"{shown} needs {needed} members with data, and {topology.up} of {data} can be reached from here"
         if behind > LAGGING:
             sentence += f"; no majority has acknowledged for {duration_words(behind)}: every write would wait"
@@ -128,7 +135,8 @@ def of_write_concern(concern: WriteConcern, topology: Topology, config: Mapping[
     if behind > LAGGING:
         sentence = f"the set's majority is {duration_words(behind)} behind its primary: writes wait for as long"
         return note(subject, sentence, "look at rs.printSecondaryReplicationInfo(), and why the others lag")
-    return fine(subject, f"{shown}: {needed} of {data} members with data acknowledge; {topology.up} answer")
+    asked = f"; {topology.unasked} were not asked (directConnection=true)" if topology.unasked else ""
+    return fine(subject, f"{shown}: {needed} of {data} members with data acknowledge; {topology.up} answer{asked}")
 
 
 def _majority_behind(hello: Mapping[str, Any]) -> float:
