@@ -10,7 +10,7 @@ from pymongo import MongoClient
 from tests.support import roles
 from tests.support.checked import command, levels, refused, report, sentence, words
 from tests.support.servers import Server
-from tests.support.tailrace_process import Run, hour_file, tailrace
+from tests.support.tailrace_process import Run, events_of, hour_file, tailrace
 
 from tailrace.model import Framing
 from tailrace.simulator import trade_lines
@@ -113,3 +113,17 @@ def test_a_clustered_collection_on_a_server_that_is_held_back(flags: dict[str, s
     assert levels(found, "problem") == {"collection"}
     assert "featureCompatibilityVersion 5.3, and the server has 5.0" in sentence(found, "collection", "problem")
     assert levels(report(flags, 0), "problem") == set()
+
+
+def test_a_lost_ledger_beside_an_intact_state(flags: dict[str, str], standalone: Server) -> None:
+    """Said to be restored, as it is: no first start, and nothing is skipped whatever start_at says."""
+    fill(flags)
+    with MongoClient[dict[str, Any]](standalone.admin_uri) as client:
+        client[flags["--database"]]["node_trades.files"].drop()
+    flags["--start-at"] = "end"
+    said = sentence(report(flags, 0), "ledger", "note")
+    assert "would enter the files again that it remembers" in said
+    assert "start_at = end is not looked at" in said
+    done = tailrace("run", "--once", "--http", "off", "--log-format", "json", *words(flags))
+    assert done.returncode == 0, done.stderr
+    assert [each["files"] for each in events_of(done.stderr.splitlines()) if each["event"] == "ledger_restored"] == [1]

@@ -67,7 +67,22 @@ async def look(
         what, _, remedy = str(error).partition("; ")
         yield problem(Subject.LEDGER, f"{source.namespace}: {what}", remedy)
         return
+    if not registered and not lives and _remembered(source, state, there.get(source.collection)):
+        yield note(
+            Subject.LEDGER,
+            f"the ledger of {source.namespace} does not know source {source.source}, and the state directory does: run "
+            "would enter the files again that it remembers, compare what they hold with what is stored, and go on; "
+            f"start_at = {source.start_at.value} is not looked at",
+            f"find out who deleted from {source.namespace}.files; tailrace verify proves what is stored",
+        )
+        return
     yield of_beginning(source, seen, facts, lives, started=registered.get("state") == "started")
+
+
+def _remembered(source: SourceSettings, state: StateSeen, uuid: bytes | None) -> bool:
+    """Whether the local state was kept for this very collection, which is not one made anew under its name."""
+    mine = (source.source, source.namespace, uuid)
+    return any((each.source, each.namespace, each.collection_uuid) == mine for each in state.bindings)
 
 
 def of_beginning(source: SourceSettings, seen: Seen, facts: ServerFacts, lives: int, *, started: bool) -> Finding:
