@@ -74,6 +74,16 @@ def test_an_unreachable_host(flags: dict[str, str]) -> None:
     refused(command("check", {**flags, "--mongodb-uri": f"mongodb://127.0.0.1:{port}"}), port)
 
 
+def test_a_socket_that_is_not_there(flags: dict[str, str], tmp_path: Path) -> None:
+    """Named by its path; what to do is about a socket, not about a network."""
+    path = tmp_path / "mongod.sock"
+    flags["--mongodb-uri"] = "mongodb://" + str(path).replace("/", "%2F")
+    refused(command("check", flags), f"the socket {path} is not there", "net.unixDomainSocket")
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(str(path))  # and nobody listens
+    refused(command("check", flags), f"the socket {path} cannot be used (Connection refused)", "start mongod")
+
+
 def test_a_host_without_an_address(flags: dict[str, str]) -> None:
     """A name that cannot be resolved is named."""
     refused(command("check", {**flags, "--mongodb-uri": "mongodb://no-such-host.invalid"}), "no-such-host.invalid")

@@ -213,7 +213,7 @@ def _failure(each: Probe, uri: str) -> tuple[str, str]:
         why = "the resolver gives no answer" if again else "the name is not known"
         return f"{each.address[0]} cannot be resolved: {why}", _CHECK_HOST
     if each.failed is Subject.TCP:
-        return _no_connection(where, error)
+        return _no_connection(each)
     if isinstance(error, TimeoutError):
         sentence = f"{where} takes the connection and does not answer within {STEP:g} s"
         return sentence, "look whether that mongod is stopped or overloaded, and whether the port is a MongoDB's"
@@ -226,20 +226,28 @@ def _failure(each: Probe, uri: str) -> tuple[str, str]:
     return parted(tls.closed_sentence(where, uri), "look at the log of that mongod")
 
 
-def _no_connection(where: str, error: BaseException | None) -> tuple[str, str]:
+def _no_connection(each: Probe) -> tuple[str, str]:
+    where, error = each.where, each.error
     if isinstance(error, TimeoutError):
         return (
             f"{where} does not answer within {STEP:g} s",
             "look whether a firewall or security group drops the packets, and whether the address is right",
+        )
+    if each.address[1] is None:
+        why = "is not there" if isinstance(error, FileNotFoundError) else f"cannot be used ({_why(error)})"
+        return (
+            f"the socket {where} {why}",
+            "start mongod, look at its net.unixDomainSocket, or correct the path in mongodb_uri",
         )
     if isinstance(error, ConnectionRefusedError):
         return (
             f"{where} refuses connections: nothing listens there",
             "start mongod, look at its net.port and net.bindIp, or correct host and port in mongodb_uri",
         )
+    return f"{where} cannot be reached ({_why(error)})", "look at route and address"
+
+
+def _why(error: BaseException | None) -> str:
     number = getattr(error, "errno", None)
-    why = errno.errorcode.get(number, "") if isinstance(number, int) else ""
-    return (
-        f"{where} cannot be reached ({getattr(error, 'strerror', None) or why or error})",
-        "look at route and address",
-    )
+    name = errno.errorcode.get(number, "") if isinstance(number, int) else ""
+    return str(getattr(error, "strerror", None) or name or error)
