@@ -127,3 +127,13 @@ def test_a_lost_ledger_beside_an_intact_state(flags: dict[str, str], standalone:
     done = tailrace("run", "--once", "--http", "off", "--log-format", "json", *words(flags))
     assert done.returncode == 0, done.stderr
     assert [each["files"] for each in events_of(done.stderr.splitlines()) if each["event"] == "ledger_restored"] == [1]
+
+
+def test_an_identity_that_the_stream_cannot_have(flags: dict[str, str]) -> None:
+    """Content identity needs the time of an event: refused without any tree, with an empty file, and with a line."""
+    flags |= {"--stream": "node_order_statuses", "--identity": "content"}
+    both_refuse(flags, "node_order_statuses")
+    file = hour_file(Path(flags["--root"]), "20250310/9", "node_order_statuses")
+    for content in (b"", b'{"a":1}\n'):
+        file.write_bytes(content)
+        refused(command("check", flags), "node_order_statuses")

@@ -20,8 +20,9 @@ from tailrace.commands.doctor.state import StateSeen
 from tailrace.commands.doctor.wire import Probe
 from tailrace.config import Loaded, Settings, SourceSettings, effective
 from tailrace.embedded import find_mongod
-from tailrace.errors import ConfigurationError
+from tailrace.errors import ConfigurationError, SettingsError
 from tailrace.ingest.codec.choosing import codec_words
+from tailrace.ingest.wiring import make_codec
 
 DISKS = 10.0
 """Seconds for a look at files, here and on network mounts."""
@@ -48,7 +49,7 @@ class Report:
 async def examine(loaded: Loaded) -> Report:
     """Within some 15 seconds whatever hangs, half a minute where several do. Raises nothing that a finding can say."""
     settings = loaded.settings
-    findings = [*of_configuration(loaded), _codec(settings)]
+    findings = [*of_configuration(loaded), _codec(settings), *_without_codec(settings)]
     trees = asyncio.gather(*(_tree(settings, source, findings) for source in settings.sources))
     here = asyncio.create_task(_host(settings, findings))
     probes = asyncio.create_task(_network(settings, findings))
@@ -77,9 +78,23 @@ def _codec(settings: Settings) -> Finding:
     return note(Subject.CODEC, sentence, "nothing; to be several times as fast: make native builds the crate")
 
 
+def _without_codec(settings: Settings) -> Iterator[Finding]:
+    """The sources that cannot have the codec that they ask for: `run` refuses them whether there is a tree or not."""
+    for source in settings.sources:
+        try:
+            make_codec(source, settings.codec)
+        except SettingsError as error:
+            refusal = problem(Subject.CODEC, str(error), "set identity = position, or another stream")
+            yield replace(refusal, source=source.source)
+
+
 async def _tree(settings: Settings, source: SourceSettings, findings: list[Finding]) -> Seen:
+    unfit = any(each.subject is Subject.CODEC and each.source == source.source for each in findings)
+
     def look() -> tuple[Seen, list[Finding]]:
         seen = files.look(source)
+        if unfit:
+            return seen, [*seen.findings, skipped(Subject.SAMPLE, "of the problem with codec")]
         if not seen.files:
             return seen, [*seen.findings, skipped(Subject.SAMPLE, "there is no file to look at")]
         sampled = lines.sample(source, settings.codec, seen.files, settings.max_line_bytes)
