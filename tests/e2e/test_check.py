@@ -304,6 +304,7 @@ def test_a_root_that_may_not_be_looked_at_hides_no_other(flags: dict[str, str], 
     found = report({**flags, "--root": str(tmp_path / "loop"), "--stream": "node_trades"}, 78)
     assert levels(found, "problem") == {"root"}
     assert {"roles", "collection", "ledger", "server_clock"} <= levels(found, "ok")
+    assert "would catch up with what is there;" in found["ledger"][0][1]  # not with 0 files: nobody has counted them
 
 
 @pytest.mark.parametrize("name", ["a..b", "a.system", "a.system.b", "system"])

@@ -92,11 +92,13 @@ def of_beginning(source: SourceSettings, seen: Seen, facts: ServerFacts, lives: 
         known = f"{facts.documents:,} documents there, {lives:,} files known from source {source.source}"
         return fine(Subject.LEDGER, f"{where}: {known}: run would continue")
     created = "" if facts.exists else "; the collection would be created"
-    size = size_words(seen.size)
+    size, looked = size_words(seen.size), bool(seen.directory)
     if source.start_at is StartAt.END:
-        begin = f"first start: run would skip the {size} that are there (start_at = end){created}"
+        what = f"the {size} that are there" if looked else "what is there"
+        begin = f"first start: run would skip {what} (start_at = end){created}"
     else:
-        begin = f"first start: run would catch up with {len(seen.files)} files, {size}{created}"
+        what = f"{len(seen.files)} files, {size}" if looked else "what is there"
+        begin = f"first start: run would catch up with {what}{created}"
     if facts.documents and not lives:
         return note(
             Subject.LEDGER,
