@@ -88,7 +88,9 @@ def test_another_live_writer(instance: str, expires: float, found: bool) -> None
     run out, is none."""
     settings = load({"root": "/d", "stream": "node_trades", "state_dir": "/s", "mongodb_uri": "mongodb://h"}, {}, None)
     lease = {"instance": instance, "host": "other-host", "pid": 7, "expires": DatetimeMS(int(expires * 1000))}
-    findings = [*of_lease(settings.settings.sources[0], lease, StateSeen(instance="ours"), 1000.0)]
+    findings = [*of_lease(settings.settings.sources[0], lease, StateSeen(instance="ours", known=True), 1000.0)]
     assert [each.level for each in findings] == ([Level.PROBLEM] if found else [])
     assert all("process 7 on other-host" in each.sentence for each in findings)
     assert [*of_lease(settings.settings.sources[0], None, StateSeen(), 1000.0)] == []
+    unknown = [each.level for each in of_lease(settings.settings.sources[0], lease, StateSeen(), 1000.0)]
+    assert unknown == ([Level.NOTE] if expires > 1000 else []), "a state that cannot be read is no second writer"

@@ -119,6 +119,14 @@ def of_lease(
     if left <= 0 or lease.get("instance") == state.instance:
         return
     who = f"process {lease.get('pid')} on {lease.get('host')}"
+    if not state.known:
+        yield note(
+            Subject.LEDGER,
+            f"source {source.source} of {source.namespace} is being written by {who}; whether with this state directory "
+            "cannot be told",
+            "mend what is said of the state, then check again",
+        )
+        return
     yield problem(
         Subject.LEDGER,
         f"source {source.source} of {source.namespace} is being written by {who}, with another state directory",

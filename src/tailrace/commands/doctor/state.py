@@ -48,11 +48,12 @@ class Binding(NamedTuple):
 @dataclass(slots=True)
 class StateSeen:
     """`holder`: "pid 12 on host" of the `run` that holds the directory; None when nobody does. `instance`: whose leases
-    are our own; None where there is no database that could be read."""
+    are our own, None where there is none; `known`: that is certain, the database was read or there is none."""
 
     findings: list[Finding] = field(default_factory=list)
     holder: str | None = None
     instance: str | None = None
+    known: bool = False
     bindings: tuple[Binding, ...] = ()
 
     @property
@@ -181,6 +182,7 @@ def _copying() -> Iterator[None]:
 def _look_at_copy(path: Path, seen: StateSeen) -> Finding:
     """What a copy of the database says; fills `instance` and `bindings` where it can be read."""
     if not path.exists():
+        seen.known = True
         return fine(Subject.STATE, _NONE_YET)
     try:
         with _copying():
@@ -222,11 +224,12 @@ def _read(copy: Path, path: Path, seen: StateSeen) -> Finding:
 
         version, application = one("PRAGMA user_version"), one("PRAGMA application_id")
         if one("SELECT count(*) FROM sqlite_master") == version == application == 0:
+            seen.known = True
             return fine(Subject.STATE, _NONE_YET)  # run counts it as missing, too
         if application != APPLICATION_ID:
             remedy = f"delete it and start again, or set another state_dir; {_REBUILT}"
             return problem(Subject.STATE, f"{path} is a database of another program", remedy)
-        seen.instance = str(one("SELECT value FROM meta WHERE key = 'instance'"))
+        seen.instance, seen.known = str(one("SELECT value FROM meta WHERE key = 'instance'")), True
         if isinstance(version, int) and version > STATE_VERSION:
             newer = one("SELECT value FROM meta WHERE key = 'written_by'")
             sentence = f"{path} was written by tailrace {newer}, which is newer than this one"
