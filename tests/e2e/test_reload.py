@@ -9,8 +9,11 @@ import stat
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 from pymongo import MongoClient
@@ -314,6 +317,69 @@ def test_another_source_in_place_of_the_only_one(place: Place) -> None:
         place.until_stored(10)
         assert run.process.poll() is None
         run.stop()
+
+
+def test_one_that_cannot_start_in_place_of_the_only_one(place: Place) -> None:
+    """The only source moves to a collection that was filled with other numbers: exit 70; the process stays without a
+    source, says so wherever it is asked, and the next reload that adds one is carried out."""
+    other = place.source("a", collection="old")
+    place.write({**other, "numbers": "double"})
+    with live(place) as run:
+        run.stop()
+    place.write(place.source("a"))
+    with live(place, "--http", "127.0.0.1:0") as run:
+        url = run.named("serving")[0]["url"]
+        place.write(other)
+        done = place.reload()
+        assert done.returncode == 70, done.stdout
+        assert "numbers" in done.stdout
+        failed = run.wait_for("source_not_started")
+        assert "no source is followed" in failed["meaning"]
+        assert "go on" not in failed["meaning"]
+        with pytest.raises(HTTPError) as red:
+            urlopen(f"{url}/readyz", timeout=5).close()
+        with red.value as answer:
+            assert [each["code"] for each in json.load(answer)["why"]] == ["no_source"]
+        told = tailrace("status", "--url", url)
+        assert "no source is followed" in told.stdout, told.stdout
+        place.append("a", 1)
+        place.write(place.source("a"))
+        assert place.reload().returncode == 0
+        place.until_stored(6)
+        with urlopen(f"{url}/readyz", timeout=5) as answer:
+            assert answer.status == 200
+        run.stop()
+
+
+def test_one_that_waits_in_place_of_the_only_one(place: Place) -> None:
+    """A reload that comes while the new one waits for its lease is carried out, and adds it once the lease is free.
+    While there is no other a stop is a stop."""
+    place.append("b", 3)
+    with live(place) as run:
+        hold(place, "b", seconds=6)
+        place.write(place.source("b"))
+        run.process.send_signal(signal.SIGHUP)
+        run.wait_for("waiting_for_lease")
+        place.write(place.source("b"), seal_after="7s")
+        done = place.reload()
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "changed seal_after: 5m -> 7s" in done.stdout
+        assert f"changed source b -> {place.database}.node_trades added" in done.stdout
+        place.until_stored(8)
+        hold(place, "c", seconds=60)
+        place.write(place.source("c"))
+        run.process.send_signal(signal.SIGHUP)
+        run.wait_for("waiting_for_lease", count=3)
+        run.stop()
+
+
+def hold(place: Place, name: str, *, seconds: float) -> None:
+    """The lease of that source, as another process that was killed just now left it."""
+    expires = datetime.now(UTC) + timedelta(seconds=seconds)
+    lease = {"instance": "other", "session": "other", "host": "elsewhere", "pid": 4711, "expires": expires}
+    with MongoClient[dict[str, Any]](place.server.uri) as client:
+        files = client[place.database]["node_trades.files"]
+        files.update_one({"_id": f"source/{name}"}, {"$set": {"lease": lease}}, upsert=True)
 
 
 def test_an_added_source_has_the_new_limits(place: Place) -> None:

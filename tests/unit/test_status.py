@@ -54,6 +54,14 @@ def test_not_ready_without_its_tree(running: World) -> None:
     assert running.codes() == []
 
 
+def test_not_ready_without_a_source(running: World) -> None:
+    """A reload may have left none: that is as red as anything, and the metric says the same."""
+    running.stats.clear()
+    running.monitor.beat()
+    assert running.codes() == ["no_source"]
+    assert not running.monitor.moment().ready
+
+
 def test_not_ready_while_mongodb_is_in_trouble(running: World) -> None:
     """For how long and why; and ready again when it is over."""
     running.health.failed("write", Verdict.RETRY, "no primary")

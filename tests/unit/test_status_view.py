@@ -108,7 +108,7 @@ def with_why(code: str, sentence: str) -> dict[str, Any]:
             changed("sources", 0, "quiet", to="Nothing was written for 9 h."),
             "everything written so far is stored, and the",
         ),
-        (changed("sources", to=[]), "running, without a source"),
+        (changed("sources", to=[]), "no source is followed: nothing is stored until a reload adds one"),
         ({"format": 1, "sources": [{}]}, "running; how far behind is not known"),
     ],
 )

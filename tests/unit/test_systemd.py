@@ -15,6 +15,7 @@ from tests.support.monitored import World
 from tests.support.notify import Manager
 
 from tailrace.errors import Verdict
+from tailrace.ingest.stats import SourceStats
 from tailrace.ops.systemd import Notifier, notifying, status_line
 
 VARIABLES = {"WATCHDOG_USEC": "200000", "WATCHDOG_PID": "42"}
@@ -247,6 +248,10 @@ def test_the_line_of_trouble(world: World) -> None:
     """What lasts is said first: MongoDB away, MongoDB refusing, files that cannot be read."""
     world.stats["tokyo -> db.trades"].locked = ["/a", "/b"]
     assert shown(world).startswith("2 of the node's files cannot be read")
+    world.stats.clear()
+    world.monitor.beat()
+    assert status_line(world.monitor.moment(), None).startswith("no source is followed")
+    world.stats["tokyo -> db.trades"] = SourceStats()
     world.health.failed("write", Verdict.RETRY, "no primary of mongodb://user:secret@db1")
     assert shown(world, seconds=40) == "MongoDB in trouble for 40 s: reading waits, nothing is lost"
     world.health.failed("write", Verdict.OPERATOR, "not authorized")
@@ -259,7 +264,8 @@ def test_a_source_that_came_or_went(world: World) -> None:
     world.clock.now += 10
     world.monitor.beat()
     after = world.monitor.moment()
-    assert status_line(replace(after, sources=()), before).startswith("live, 0 entries/s")
+    other = tuple(replace(each, source="osaka") for each in after.sources)
+    assert status_line(replace(after, sources=other), before).startswith("live, 0 entries/s")
     assert status_line(after, replace(before, sources=())).startswith("live, 0 entries/s")
 
 

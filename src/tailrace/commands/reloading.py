@@ -100,7 +100,9 @@ class Reloader:
             log.error(
                 "source_not_started",
                 why="; ".join(problems),
-                meaning="its files are not stored; the other sources go on",
+                meaning="its files are not stored; the other sources go on"
+                if self._instance.stats
+                else "no source is followed any more: nothing is stored until a reload adds one, and nothing is lost",
                 todo="mend that, then reload again",
             )
         if not result.refused:

@@ -100,7 +100,7 @@ class Instance:
             try:
                 for each in first:
                     _ = self._start(each, each.run(partial(is_ready, name_of(each.source))))
-                await self._until_all_end(stop)
+                await self._until_the_end(stop)
             finally:
                 self._shared = None
                 await end(list(self._tasks.values()))
@@ -151,12 +151,17 @@ class Instance:
         task.add_done_callback(lambda _ended: self._moved.set())
         return task
 
-    async def _until_all_end(self, stop: asyncio.Event) -> None:
-        """When one fails the others are told to stop, drain, and the failure is raised."""
+    async def _until_the_end(self, stop: asyncio.Event) -> None:
+        """Until all have ended: told to stop, or caught up with `once`. When one fails the others are told to stop,
+        drain, and the failure is raised.
+
+        HAZARD: that none is followed is no end. A reload may have removed the only one, and what it added may not have
+        started: ended with exit 0, the process would not be started again by anybody.
+        """
         failures: list[BaseException] = []
         passing_on = asyncio.create_task(self._pass_on(stop))
         try:
-            while self._tasks or self._reloading:  # a reload may have removed the only one, to add another
+            while self._tasks or self._reloading or not (self.once or stop.is_set()):
                 await self._moved.wait()
                 self._moved.clear()
                 for name, task in [item for item in self._tasks.items() if item[1].done()]:
@@ -174,6 +179,7 @@ class Instance:
         await stop.wait()
         for source in self._followed.values():
             source.stop.set()
+        self._moved.set()  # there may be none
 
     # -- other settings ----------------------------------------------------------------------------------------
 

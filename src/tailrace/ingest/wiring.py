@@ -138,6 +138,6 @@ def stream_directory(source: SourceSettings) -> str:
 
 
 def max_open(sources: int) -> int:
-    """Descriptors for the hour files of one source."""
+    """Descriptors for the hour files of one source. `sources`: that there are, maybe none yet."""
     soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(8, min(_OPEN_MOST, soft // _OPEN_SHARE // sources))
+    return max(8, min(_OPEN_MOST, soft // _OPEN_SHARE // max(1, sources)))

@@ -108,7 +108,9 @@ def _is_log(value: ast.expr) -> bool:
 
 
 def _text(value: ast.expr) -> str:
-    """A string as it stands; `{name}` for what is known only at run time."""
+    """A string as it stands; `{name}` for what is known only at run time; both where a condition chooses."""
+    if isinstance(value, ast.IfExp):
+        return f"{_text(value.body)} / {_text(value.orelse)}"
     if isinstance(value, ast.Constant):
         return str(value.value)
     if isinstance(value, ast.JoinedStr):

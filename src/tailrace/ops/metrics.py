@@ -241,7 +241,7 @@ text format of Prometheus or in OpenMetrics, as the scraper asks. `run --once` a
 | path | answers |
 |---|---|
 | `/healthz` | 200 while the event loop turns; once it has not for {hang:g} s, 503 with a sentence. |
-| `/readyz` | 200 when start-up is over, each source finds its tree and nothing fails on MongoDB; else 503. |
+| `/readyz` | 200 when start-up is over, there is a source, each finds its tree, nothing fails on MongoDB; else 503. |
 | `/status` | 200 and JSON: sources with their figures and newest hour files, server, workers, problems. \
 Of histograms it has sums and recent percentiles, of `process_*` nothing. |
 
@@ -253,6 +253,7 @@ meaning. Both hold `ready` and `why`, a list of `code` and `sentence`:
 | `loop_hangs` | `/healthz` is red as well |
 | `starting` | MongoDB is being reached, collections and the ledger are being looked at |
 | `waiting_for_root` | a source's stream directory is not there (yet) |
+| `no_source` | a reload removed all sources and what it added did not start: nothing is stored until the next one |
 | `unreadable` | a day folder cannot be listed or a file not opened: only an operator can mend that |
 | `mongodb_trouble` | operations fail and are repeated, or none of a kind is answered for 3 s; nothing is lost |
 | `mongodb_refuses` | operations fail, and only an operator can mend it: a password, a role, an option |

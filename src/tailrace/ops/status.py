@@ -197,7 +197,7 @@ class Monitor:
             reloads=dict(self._reloads),
             last_reload=self._last_reload,
             codec=self._codec,
-            ready=self._started and server.ok and age <= HANG and not locked,
+            ready=self._started and server.ok and age <= HANG and not locked and bool(copy.sources),
         )
 
     def hours(self) -> Mapping[str, Sequence[Hour]] | None:
@@ -238,10 +238,19 @@ class Monitor:
         elif hanging is None:
             obstacles += [Obstacle("waiting_for_root", sentence) for sentence in self._waiting()]
         moment = self.moment()
+        if self._started and not moment.sources:
+            obstacles.append(_NO_SOURCE)
         obstacles += [_locked(each) for each in moment.sources if each.stats.locked]
         if not moment.server.ok:
             obstacles.append(_trouble(moment))
         return obstacles
+
+
+_NO_SOURCE = Obstacle(
+    "no_source",
+    "No source is followed: a reload removed all that were, and what it added did not start. Nothing is stored until "
+    "a reload adds one; the log says what to mend.",
+)
 
 
 def _locked(source: SourceMoment) -> Obstacle:

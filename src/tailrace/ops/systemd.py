@@ -176,6 +176,8 @@ def status_line(moment: Moment, before: Moment | None) -> str:
     """`live, 2,812 entries/s, lag 0 s`, or what is wrong. `before`: an earlier moment, for the rate."""
     if not moment.server.ok:
         return _trouble(moment)
+    if not moment.sources:
+        return "no source is followed: nothing is stored until a reload adds one"
     locked = sum(len(each.stats.locked) for each in moment.sources)
     if locked:
         return f"{locked} of the node's files cannot be read: give this user the right to read them"

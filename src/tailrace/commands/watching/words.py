@@ -66,7 +66,7 @@ def _progress(sources: list[Fields], *, ready: bool | None) -> Verdict:
         return Verdict("running; how far behind is not known", "bold")
     partly = " of what can be read" if ready is False else ""
     if not sources:
-        return Verdict("running, without a source", "bold yellow")
+        return Verdict("no source is followed: nothing is stored until a reload adds one", "bold red")
     silent = [source for source in sources if source.text("quiet")]
     if behind == 0 and silent and len(silent) == len(sources):
         return Verdict("everything written so far is stored, and the node writes nothing new", "bold yellow")
