@@ -69,7 +69,8 @@ async def test_other_files_go_on_while_a_large_archive_is_placed(
     woken = asyncio.Event()
     scene.roster.wake = woken.set
     gate.set()
-    await asyncio.wait_for(woken.wait(), 30)
+    async with asyncio.timeout(30):
+        await woken.wait()
     await _drained(scene)
     assert scene.by_life() == [lines(*range(400_001)), lines(7, 8)]
     assert in_thread[0] > 4 * FAR, "it was a thread that decompressed"

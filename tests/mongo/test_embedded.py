@@ -61,7 +61,8 @@ async def test_it_dies_with_its_parent(tmp_path: Path) -> None:
     command = [sys.executable, "-c", PARENT, str(tmp_path), str(program())]
     parent = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
     assert parent.stdout is not None
-    pid = int(await asyncio.wait_for(parent.stdout.readline(), 30))
+    async with asyncio.timeout(30):
+        pid = int(await parent.stdout.readline())
     assert is_running(pid)
     parent.kill()
     await parent.wait()

@@ -182,7 +182,8 @@ async def test_a_second_writer_is_refused_while_the_first_renews(standalone: Ser
 
         renewing = asyncio.create_task(renew())
         with pytest.raises(SourceTaken, match=r"source 'node' of .*trades\.files .* process \d+ on .*setting source"):
-            await asyncio.wait_for(two.ledger.claim(), 10)
+            async with asyncio.timeout(10):
+                await two.ledger.claim()
         await one.ledger.renew()
         renewing.cancel()
 
@@ -196,7 +197,8 @@ async def test_a_lease_that_expired_is_taken_over(standalone: Server, database_n
         loop = asyncio.get_running_loop()
         begin = loop.time()
         await one.ledger.claim()
-        await asyncio.wait_for(two.ledger.claim(), 10)
+        async with asyncio.timeout(10):
+            await two.ledger.claim()
         assert loop.time() - begin >= 1.4
         with pytest.raises(SourceTaken):
             await one.ledger.renew()
@@ -208,7 +210,8 @@ async def test_the_same_state_directory_takes_over_at_once(standalone: Server, d
     """A restart after kill -9 does not wait; a process that still ran on a copy of it notices."""
     async with bench(standalone.uri, database_name) as one, bench(standalone.uri, database_name) as two:
         await one.ledger.claim()
-        await asyncio.wait_for(two.ledger.claim(), 2)
+        async with asyncio.timeout(2):
+            await two.ledger.claim()
         with pytest.raises(SourceTaken):
             await one.ledger.renew()
 
@@ -222,7 +225,8 @@ async def test_a_released_source_is_free_at_once(standalone: Server, database_na
         await one.ledger.first_start(StartAt.BEGINNING)
         await one.ledger.started()
         await one.ledger.release()
-        await asyncio.wait_for(two.ledger.claim(), 2)
+        async with asyncio.timeout(2):
+            await two.ledger.claim()
         assert not await two.ledger.first_start(StartAt.BEGINNING)
 
 
@@ -235,5 +239,6 @@ async def test_the_ledger_waits_out_an_outage(replica_set: ReplicaSet, database_
             await asyncio.sleep(2.5)
             assert not task.done()
             assert not it.health.state.ok
-        await asyncio.wait_for(task, 30)
+        async with asyncio.timeout(30):
+            await task
     await asyncio.to_thread(replica_set.settled)

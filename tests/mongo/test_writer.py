@@ -289,7 +289,8 @@ async def test_cancelling_settles_nothing_and_repeating_is_exact(own_server: Ser
             assert not task.done()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
-                await asyncio.wait_for(task, 2)
+                async with asyncio.timeout(2):
+                    await task
         outcome = await it.writer.write(chunk, encoded, compare_first=True)
         assert_law(encoded, outcome)
         assert await it.counts() == (500, 0)

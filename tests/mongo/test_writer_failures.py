@@ -201,7 +201,8 @@ async def test_a_server_that_hangs(own_server: Server, database_name: str) -> No
             await wait_for(lambda: not it.health.state.ok)
             assert it.health.state.verdict is Verdict.RETRY
             assert not task.done()
-        assert_law(encoded, await asyncio.wait_for(task, 20))
+        async with asyncio.timeout(20):
+            assert_law(encoded, await task)
         assert await it.counts() == (100, 0)
 
 
@@ -239,7 +240,8 @@ async def test_no_majority_settles_nothing(replica_set: ReplicaSet, database_nam
             task = asyncio.create_task(it.writer.write(chunk, encoded, compare_first=False))
             await wait_for(lambda: not it.health.state.ok)
             assert not task.done()
-        outcome = await asyncio.wait_for(task, 30)
+        async with asyncio.timeout(30):
+            outcome = await task
         assert_law(encoded, outcome)
         replica_set.settled()
         assert await it.counts() == (50, 0)

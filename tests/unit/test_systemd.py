@@ -169,7 +169,8 @@ async def test_the_watchdog_of_the_ill(address: str) -> None:
 
 async def test_no_watchdog_is_no_work() -> None:
     """The task ends at once where systemd set none."""
-    await asyncio.wait_for(Notifier("/nowhere").watchdog(), 1)
+    async with asyncio.timeout(1):
+        await Notifier("/nowhere").watchdog()
 
 
 async def test_a_long_start(address: str) -> None:

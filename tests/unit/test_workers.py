@@ -33,7 +33,8 @@ def test_room_waits_until_something_is_given_back() -> None:
         await asyncio.sleep(0)
         assert not waiting.done()
         budget.give_back(50)
-        await asyncio.wait_for(waiting, 1)
+        async with asyncio.timeout(1):
+            await waiting
 
     asyncio.run(scenario())
 
@@ -112,7 +113,8 @@ def test_other_limits_hold_at_once() -> None:
         waiting = asyncio.ensure_future(budget.room(500))
         await asyncio.sleep(0)
         budget.change(Limits(spans=8, size=1000), sources=1)
-        await asyncio.wait_for(waiting, 1)
+        async with asyncio.timeout(1):
+            await waiting
 
     asyncio.run(scenario())
 

@@ -17,7 +17,7 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, MutableMapping
+from collections.abc import AsyncIterator, Callable, Iterable, MutableMapping
 from contextlib import asynccontextmanager, suppress
 
 import structlog
@@ -37,6 +37,7 @@ EXTENSION = 60.0
 STOP_MARGIN = 30.0
 """Seconds that a stop may take beyond `shutdown_grace`: connections and the state are closed after it."""
 
+_AGAIN = 0.2  # seconds that a task has to end before it is told again
 _OWED = 16  # messages that are kept for a manager that takes none now
 
 
@@ -153,9 +154,7 @@ async def notifying(notifier: Notifier, monitor: Monitor, *, every: float = EVER
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _end(tasks)
 
 
 async def _tell(notifier: Notifier, monitor: Monitor, every: float) -> None:
@@ -168,8 +167,19 @@ async def _tell(notifier: Notifier, monitor: Monitor, every: float) -> None:
         notifier.status(status_line(moment, before) if notifier.is_ready else _starting(moment))
         before = moment
         with suppress(TimeoutError):  # the line of one that is ready does not wait
-            await asyncio.wait_for(notifier.news.wait(), every)
+            async with asyncio.timeout(every):
+                await notifier.news.wait()
         notifier.news.clear()
+
+
+async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """As `ingest.ending.end`, which says why: one that was told to end once and went on would keep the process, with
+    its watchdog fed, for ever."""
+    left = {*tasks}
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=_AGAIN)
 
 
 def status_line(moment: Moment, before: Moment | None) -> str:
