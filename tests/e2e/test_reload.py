@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import time
+from contextlib import chdir
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -485,6 +486,34 @@ def test_the_outcome_is_that_of_the_file_as_it_is(place: Place) -> None:
             place.write(place.source("a"), seal_after="7s")
             done = place.reload()
         assert "seal_after: 5m -> 7s" in done.stdout, done.stdout
+        run.stop()
+
+
+def test_a_working_directory_that_is_gone(place: Place) -> None:
+    """That `run` was started in it, or `tailrace reload` is, keeps nothing from being reloaded."""
+    begun, other = place.directory / "release-41", place.directory / "release-42"
+    for each in (begun, other):
+        each.mkdir()
+    with chdir(begun):
+        run = live(place)
+    with run:
+        begun.rmdir()
+        place.write(place.source("a"), seal_after="7s")
+        inside = ["sh", "-c", 'rmdir "$0" && exec "$@"', str(other), sys.executable, "-m", "tailrace", "reload"]
+        for directory, code in (("state", 78), (str(place.state), 0)):
+            other.mkdir(exist_ok=True)
+            done = subprocess.run(
+                [*inside, "--state-dir", directory, "--timeout", "10s"],
+                cwd=other,
+                capture_output=True,
+                text=True,
+                env=environment(),
+                check=False,
+            )
+            assert done.returncode == code, done.stderr
+            assert ("which was removed" in done.stderr) == (code == 78), done.stderr
+            assert ("changed seal_after: 5m -> 7s" in done.stdout) == (code == 0)
+        assert place.reload().returncode == 0
         run.stop()
 
 

@@ -387,3 +387,18 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
         'max_workers = "0" (from TAILRACE_MAX_WORKERS) must be a whole number from 1 to 64.',
         f'numbers = "flot" (from {file}: numbers) must be decimal, double or string.',
     ]
+
+
+def test_a_working_directory_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An old release's folder, removed under a `run` that was started in it: only what is relative to it is a problem,
+    and said to be one."""
+    gone = tmp_path / "release-41"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    config = write(tmp_path / "tailrace.toml", 'poll_interval = "2s"\nstate_dir = "state"\n')
+    settings = loaded(config=config).settings
+    assert (settings.poll_interval, settings.state_dir) == (2.0, tmp_path / "state")
+    why = "is relative to the working directory, which was removed: give the whole path"
+    assert problems(flags={"state_dir": "here"}) == [f'state_dir = "here" (from --state-dir) {why}.']
+    assert problems(config="tailrace.toml") == [f"The configuration file tailrace.toml (from --config) {why}."]

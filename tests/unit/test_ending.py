@@ -6,8 +6,9 @@ import asyncio
 from contextlib import suppress
 
 import pytest
+from structlog.testing import capture_logs
 
-from tailrace.ingest.ending import end, unless, within
+from tailrace.ingest.ending import beside_it, end, unless, within
 
 
 async def deaf(times: int) -> str:
@@ -57,3 +58,16 @@ async def test_its_own_cancellation_passes() -> None:
         await ending
     assert ending.cancelled()
     await end([task])
+
+
+async def test_what_fails_beside_it_is_said() -> None:
+    """At once, and the body goes on; what is ended with the body has not failed."""
+
+    async def defect() -> None:
+        raise LookupError("of ours")
+
+    with capture_logs() as logs:
+        async with beside_it(asyncio.sleep(60)), beside_it(defect()):
+            await asyncio.sleep(0.01)
+            assert [(each["event"], each["error"]) for each in logs] == [("part_failed", "LookupError: of ours")]
+    assert len(logs) == 1

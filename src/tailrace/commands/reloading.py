@@ -66,6 +66,8 @@ class Reloader:
             loaded = await asyncio.to_thread(self._read)
         except SettingsError as error:
             return Reloaded(problems=tuple(error.problems), refused=True)
+        except Exception as error:  # noqa: BLE001  as below
+            return Reloaded(problems=(f"it could not be read: {type(error).__name__}: {error}",), refused=True)
         for warning in loaded.warnings:
             log.warning("configuration", note=warning, meaning="it works as set; note says what is given up")
         before = self._instance.settings

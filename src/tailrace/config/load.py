@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from tailrace.config import checks, credentials
-from tailrace.config.merge import Layer, Merged, Value, merge
+from tailrace.config.merge import NO_DIRECTORY, Layer, Merged, Value, merge
 from tailrace.config.native import why_no_native_codec
 from tailrace.config.paths import absolute, contradicts, default_state_dir, stream_below
 from tailrace.config.rules import FilePath, is_huge
@@ -149,7 +149,10 @@ def _with_absolute_paths(layer: Layer, report: _Report) -> Layer:
     result = dict(layer)
     for name, value in layer.items():
         if isinstance(KEYS[name].rule, FilePath) and isinstance(value.given, str) and value.given:
-            result[name] = Value(absolute(value.given, value.base, report.environ), value.where, value.base)
+            path = absolute(value.given, value.base, report.environ)
+            if not path.startswith("/"):
+                report.problems.append(_sentence(name, value, NO_DIRECTORY))
+            result[name] = Value(path, value.where, value.base)
     return result
 
 

@@ -18,6 +18,7 @@ from tailrace.config.rules import Switch
 from tailrace.config.settings import KEYS
 
 CONFIG_VARIABLE = "TAILRACE_CONFIG"
+NO_DIRECTORY = "is relative to the working directory, which was removed: give the whole path"
 _PREFIX = "TAILRACE_"
 _NOT_SETTINGS = (CONFIG_VARIABLE, "TAILRACE_TEST_")
 _TELLING_APART = frozenset(("root", "stream", "source", "collection"))
@@ -27,7 +28,8 @@ _SERVICE_LINK = re.compile(r"TAILRACE_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_[0-9]+_(
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A value as given, where it was set (words for an operator), and what relative paths in it start from."""
+    """A value as given, where it was set (words for an operator), and what relative paths in it start from: relative
+    itself where the working directory is gone."""
 
     given: object = field(repr=False)  # may be a secret
     where: str
@@ -48,7 +50,7 @@ class Merged:
     sources: list[Layer] = field(default_factory=list)
     tables: int = 0
     file: Path | None = None
-    base: Path = field(default_factory=Path.cwd)
+    base: Path = field(default_factory=lambda: _absolute("."))
     problems: list[str] = field(default_factory=list)
 
 
@@ -59,7 +61,7 @@ def merge(flags: Mapping[str, str], environ: Mapping[str, str], config_path: str
     tables: list[Layer] = []
     named = config_path or environ.get(CONFIG_VARIABLE)
     if named:
-        merged.file = Path(named).absolute()
+        merged.file = _absolute(named)
         top, tables = _from_file(named, "--config" if config_path else CONFIG_VARIABLE, merged.problems)
     over = _from_environment(environ, merged.base, merged.problems)
     for name, text in flags.items():
@@ -73,6 +75,14 @@ def merge(flags: Mapping[str, str], environ: Mapping[str, str], config_path: str
     merged.sources = [{**shared, **table, **_of_source(over)} for table in tables] or [shared]
     merged.tables = len(tables)
     return merged
+
+
+def _absolute(path: str) -> Path:
+    """HAZARD: the working directory of a process may be removed while it runs; only what is relative needs it."""
+    try:
+        return Path(path).absolute()
+    except OSError:
+        return Path(path)
 
 
 def _of_source(layer: Layer) -> Layer:
@@ -109,8 +119,11 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _from_file(named: str, by: str, problems: list[str]) -> tuple[Layer, list[Layer]]:
-    path = Path(named).absolute()
+    path = _absolute(named)
     text = ""
+    if not path.is_absolute():
+        problems.append(f"The configuration file {path} (from {by}) {NO_DIRECTORY}.")
+        return {}, []
     try:
         text = path.read_bytes().decode()
         document = tomllib.loads(text)

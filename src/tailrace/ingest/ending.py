@@ -12,9 +12,13 @@ from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+import structlog
+
 _AGAIN = 0.2  # seconds that a task has for what it does on its way out, before it is told again
 
 T = TypeVar("T")
+
+log = structlog.get_logger("tailrace")
 
 
 async def end(tasks: Iterable[asyncio.Future[Any]]) -> None:
@@ -66,12 +70,25 @@ async def beside(watch: asyncio.Future[Any], work: Coroutine[Any, Any, T]) -> T:
 
 @asynccontextmanager
 async def beside_it(work: Coroutine[Any, Any, Any]) -> AsyncIterator[None]:
-    """`work` goes on beside the body, and has ended when that has. What it fails with by itself is not looked at."""
+    """`work` goes on beside the body, and has ended when that has. What it fails with by itself is logged, at once: the
+    body goes on without it."""
     task = asyncio.ensure_future(work)
+    task.add_done_callback(_say_failed)
     try:
         yield
     finally:
         await end([task])
+
+
+def _say_failed(task: asyncio.Future[Any]) -> None:
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        log.error(
+            "part_failed",
+            error=f"{type(error).__name__}: {error}",
+            meaning="nothing is lost, the ingestion goes on; it reloads no more until it is started again",
+            todo="a defect of tailrace: please report it",
+        )
 
 
 async def first_of(*waits: Coroutine[Any, Any, Any]) -> None:
