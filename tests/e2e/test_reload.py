@@ -131,6 +131,21 @@ def test_without_a_run(place: Place) -> None:
         (place.state / "lock").write_text("1 elsewhere\n")
 
 
+def test_a_shorter_interval_is_not_waited_for(place: Place) -> None:
+    """A look that was due in half a minute comes at once: of a source that is live, of one whose tree is awaited."""
+    both = (place.source("a"), place.source("later"))
+    place.write(*both, poll_interval="30s", watch="poll")
+    with live(place) as run:
+        run.wait_for("waiting_for_root")
+        time.sleep(0.5)
+        place.write(*both, poll_interval="50ms", watch="poll")
+        assert "poll_interval: 30s -> 50ms" in place.reload().stdout
+        place.append("a", 1)
+        place.append("later", 2)
+        until(lambda: place.stored() == 8, 10, what="a look at both")
+        run.stop()
+
+
 def test_logs_change_live(place: Place) -> None:
     """Level and format, also of loggers that were bound to a source long before the reload."""
     place.append("c", 5)

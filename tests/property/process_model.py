@@ -35,6 +35,7 @@ from tailrace.ingest.pipeline import Pipeline, PipelineOptions, Stages
 from tailrace.ingest.rests import Rests
 from tailrace.ingest.state.checkpoints import Checkpoint, CheckpointStore
 from tailrace.ingest.stats import SourceStats
+from tailrace.ingest.tuning import Tuning
 from tailrace.ingest.workers import Budget, Limits
 from tailrace.model import (
     Chunk,
@@ -278,10 +279,9 @@ class Process:
         self.feeder._threads.shutdown()
         rests = Rests(self.roster, codec, self.writer, self.stats, log, max_line_bytes=MAX_LINE)
         stages = Stages(watcher=PollingWatcher(), roster=self.roster, feeder=self.feeder, books=self.books, rests=rests)
-        pipeline_options = PipelineOptions(
-            root=self.tree.root, stream=FAMILY, start_at=StartAt.BEGINNING, poll_interval=1.0, shutdown_grace=1.0
-        )
-        self.pipeline = Pipeline(pipeline_options, stages, self.stats)
+        pipeline_options = PipelineOptions(root=self.tree.root, stream=FAMILY, start_at=StartAt.BEGINNING)
+        tuning = Tuning(poll_interval=1.0, seal_after=SEAL_AFTER, shutdown_grace=1.0, max_line_bytes=MAX_LINE)
+        self.pipeline = Pipeline(pipeline_options, tuning, stages, self.stats)
         self.pipeline._clock = self.feeder._clock = lambda: self.now
         first = await self.pipeline._open_books()
         assert await self.pipeline._first_scan(self.tree, first)

@@ -86,6 +86,30 @@ def test_an_append_is_hinted_at_with_its_path(hourly: Path) -> None:
     watched(scenario)
 
 
+def test_a_wait_that_is_woken(hourly: Path) -> None:
+    """It returns at once, whatever watches; nothing that was noticed is lost by it, and the next wait is a wait."""
+
+    async def scenario(watch: Watcher) -> None:
+        watch.follow([str(hourly)])
+        await settle(watch)
+        waiting = asyncio.create_task(watch.wait(PATIENCE))
+        await asyncio.sleep(0)
+        started = time.monotonic()
+        watch.wake()
+        assert await waiting == Hint()
+        assert time.monotonic() - started < PATIENCE / 2
+        started = time.monotonic()
+        assert await watch.wait(0.05) == Hint()
+        assert time.monotonic() - started > 0.04
+
+    async def polled() -> None:
+        async with PollingWatcher() as watch:
+            await scenario(watch)
+
+    watched(scenario)
+    asyncio.run(polled())
+
+
 def test_what_is_watched_first_is_hinted_at_whole(hourly: Path) -> None:
     """What happened before the watch existed is found by the scan that this asks for."""
 

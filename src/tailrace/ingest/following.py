@@ -202,7 +202,7 @@ class Following:
         rests = Rests(roster, codec, writer, stats, bound, max_line_bytes=longest)
         hints = watcher(WatchMode(settings.watch.value))
         stages = Stages(watcher=hints, roster=roster, feeder=feeder, books=books, rests=rests)
-        return Pipeline(pipeline_options(settings, source, once=self._once), stages, stats)
+        return Pipeline(pipeline_options(source, once=self._once), tuning(settings), stages, stats)
 
 
 def _ready_before() -> None:

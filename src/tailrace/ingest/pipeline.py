@@ -19,7 +19,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -51,13 +51,11 @@ _GOODBYE = 1.0  # seconds for the ledger at the end, however long the drain took
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineOptions:
-    """`poll_interval`, `shutdown_grace`: seconds. `once`: end when all that was there is settled."""
+    """`once`: end when all that was there is settled."""
 
     root: str
     stream: str
     start_at: StartAt
-    poll_interval: float
-    shutdown_grace: float
     once: bool = False
 
 
@@ -75,8 +73,9 @@ class Stages:
 class Pipeline:
     """Follows one source from `run` until it is told to stop. Used once. `begun`: its first start is over."""
 
-    def __init__(self, options: PipelineOptions, stages: Stages, stats: SourceStats) -> None:
+    def __init__(self, options: PipelineOptions, tuning: Tuning, stages: Stages, stats: SourceStats) -> None:
         self._options = options
+        self._tuning = tuning
         self._watcher = stages.watcher
         self._roster = stages.roster
         self._feeder = stages.feeder
@@ -102,7 +101,8 @@ class Pipeline:
 
     def tune(self, tuning: Tuning) -> None:
         """Other settings from now on."""
-        self._options = replace(self._options, poll_interval=tuning.poll_interval, shutdown_grace=tuning.shutdown_grace)
+        self._tuning = tuning
+        self._watcher.wake()  # the next look may be due already
         self._roster.seal_after(tuning.seal_after)
         self._feeder.max_line_bytes = self._rests.max_line_bytes = tuning.max_line_bytes
 
@@ -143,7 +143,7 @@ class Pipeline:
             self._watcher,
             stop,
             log,
-            poll_interval=options.poll_interval,
+            poll_interval=lambda: self._tuning.poll_interval,
             once=options.once,
         )
         return tree is not None and bool(await unless(stop, self._first_scan(tree, first_start)))
@@ -161,7 +161,12 @@ class Pipeline:
         self._discovery = Discovery(tree)
         options = self._options
         scan = await list_tree(
-            self._discovery, self._clock, self.stats, poll_interval=options.poll_interval, once=options.once
+            self._discovery,
+            self._watcher,
+            self._clock,
+            self.stats,
+            poll_interval=lambda: self._tuning.poll_interval,
+            once=options.once,
         )
         if first_start:
             if options.start_at is StartAt.END:
@@ -207,7 +212,7 @@ class Pipeline:
         scanned = self._clock()
         self._watcher.follow([self._discovery.tree.hourly], self._discovery.hot_folders)
         while True:
-            due = scanned + self._options.poll_interval
+            due = scanned + self._tuning.poll_interval
             hint = await self._watcher.wait(max(0.001, due - self._clock()))
             now = self._clock()
             known = self._roster.hint(hint.paths, now)
@@ -280,9 +285,9 @@ class Pipeline:
 
         The local half is done even if we are cancelled meanwhile: it awaits nothing.
         """
-        deadline = self._clock() + self._options.shutdown_grace
+        deadline = self._clock() + self._tuning.shutdown_grace
         try:
-            left = await self._feeder.drain(self._options.shutdown_grace)
+            left = await self._feeder.drain(self._tuning.shutdown_grace)
             if left:
                 self._log.warning("spans_abandoned", spans=left, meaning="not settled in time; read at the next start")
         finally:

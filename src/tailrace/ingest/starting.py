@@ -36,10 +36,11 @@ async def find_tree(
     stop: asyncio.Event,
     log: FilteringBoundLogger,
     *,
-    poll_interval: float,
+    poll_interval: Callable[[], float],
     once: bool,
 ) -> HourlyTree | None:
-    """The stream's tree; waits until it exists. None when told to stop meanwhile."""
+    """The stream's tree; waits until it exists. None when told to stop meanwhile. `poll_interval` is asked each time:
+    it may change, and then the watcher is woken."""
     waits, blocked = Lasting(), Lasting()
     while not stop.is_set():
         now = time.monotonic()
@@ -76,21 +77,27 @@ async def find_tree(
                 todo="mend root and stream if the node writes elsewhere; else it is read as soon as it is there",
             )
         watcher.follow([candidate.hourly for candidate in candidates(root, stream)])
-        await first_of(stop.wait(), watcher.wait(poll_interval))
+        await first_of(stop.wait(), watcher.wait(poll_interval()))
     return None
 
 
 async def list_tree(
-    discovery: Discovery, clock: Callable[[], float], stats: SourceStats, *, poll_interval: float, once: bool
+    discovery: Discovery,
+    watcher: Watcher,
+    clock: Callable[[], float],
+    stats: SourceStats,
+    *,
+    poll_interval: Callable[[], float],
+    once: bool,
 ) -> Scan:
-    """The first scan; waits until the tree can be listed."""
+    """The first scan; waits until the tree can be listed, as `find_tree` does."""
     scan = discovery.scan(clock(), full=True)
     while not scan.present:  # HAZARD: taken for an empty tree, everything known would count as deleted
         hourly = discovery.tree.hourly
         if once:
             raise ConfigurationError(f"root: {hourly} cannot be listed: give this user the right to read it")
         stats.locked = scan.locked
-        await asyncio.sleep(poll_interval)
+        await watcher.wait(poll_interval())  # what is hinted at meanwhile is in the scan
         scan = discovery.scan(clock(), full=True)
     return scan
 

@@ -74,14 +74,12 @@ def book_options(source: SourceSettings, facts: CollectionFacts, former: Former 
     )
 
 
-def pipeline_options(settings: Settings, source: SourceSettings, *, once: bool) -> PipelineOptions:
+def pipeline_options(source: SourceSettings, *, once: bool) -> PipelineOptions:
     """The part of the settings that a pipeline looks at."""
     return PipelineOptions(
         root=str(source.directory),
         stream=source.stream,
         start_at=source.start_at,
-        poll_interval=settings.poll_interval,
-        shutdown_grace=settings.shutdown_grace,
         once=once,
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, Self
@@ -45,9 +46,15 @@ class Watcher(Protocol):
 
         The caller spaces its calls: what happens in between is merged, most of it by the kernel."""
 
+    def wake(self) -> None:
+        """A wait that is going on returns now, as after its timeout: the caller has another one."""
+
 
 class PollingWatcher:
     """Notices nothing; the caller's periodic scan does it all."""
+
+    def __init__(self) -> None:
+        self._woken = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         return self
@@ -59,5 +66,11 @@ class PollingWatcher:
         pass
 
     async def wait(self, timeout: float) -> Hint:
-        await asyncio.sleep(timeout)
+        self._woken.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._woken.wait()
         return Hint()
+
+    def wake(self) -> None:
+        self._woken.set()

@@ -77,6 +77,8 @@ class NativeWatcher:
         self._warned = False
         self._short = False  # the last attempt met a limit of the kernel
         self._overflows = Few(1)
+        self._polling = PollingWatcher()  # where there are no notifications at all
+        self._waiting: asyncio.Future[bool] | None = None
 
     async def __aenter__(self) -> Self:
         try:
@@ -108,18 +110,36 @@ class NativeWatcher:
 
     async def wait(self, timeout: float) -> Hint:
         if self._inotify is None:
-            await asyncio.sleep(timeout)
-            return Hint()
+            return await self._polling.wait(timeout)
         deadline = asyncio.get_running_loop().time() + timeout
         while True:
             self._drain(self._inotify)
             if hint := self._take():
                 return hint
             left = deadline - asyncio.get_running_loop().time()
-            if left <= 0 or not await _readable(self._inotify.fd, left):
+            if left <= 0 or not await self._readable(self._inotify.fd, left):
                 if self._seen != self._present():  # replaced or moved out of our sight
                     self._renew()
                 return self._take()
+
+    def wake(self) -> None:
+        self._polling.wake()
+        if self._waiting is not None:
+            _finish(self._waiting, readable=False)
+
+    async def _readable(self, fd: int, timeout: float) -> bool:
+        """Wait until `fd` can be read, for at most `timeout` seconds, or until woken. The loop looks at it only
+        meanwhile: between two waits a busy writer must not keep the loop spinning."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[bool] = loop.create_future()
+        self._waiting = done
+        timer = loop.call_later(timeout, lambda: _finish(done, readable=False))
+        loop.add_reader(fd, lambda: _finish(done, readable=True))
+        try:
+            return await done
+        finally:
+            loop.remove_reader(fd)
+            timer.cancel()
 
     def _take(self) -> Hint:
         hint = Hint(frozenset(self._paths), frozenset(self._folders), self._everything)
@@ -279,20 +299,6 @@ _OF_NAMES = 0x40 | 0x80 | 0x100 | 0x200  # MOVED_FROM, MOVED_TO, CREATE, DELETE
 _OF_ITSELF = 0x400 | 0x800 | 0x2000 | 0x8000  # DELETE_SELF, MOVE_SELF, UNMOUNT, IGNORED
 
 
-async def _readable(fd: int, timeout: float) -> bool:
-    """Wait until `fd` can be read, for at most `timeout` seconds. The loop looks at it only meanwhile: between two
-    waits a busy writer must not keep the loop spinning."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[bool] = loop.create_future()
-
-    def finish(readable: bool) -> None:
-        if not done.done():
-            done.set_result(readable)
-
-    timer = loop.call_later(timeout, finish, False)
-    loop.add_reader(fd, finish, True)
-    try:
-        return await done
-    finally:
-        loop.remove_reader(fd)
-        timer.cancel()
+def _finish(waiting: asyncio.Future[bool], *, readable: bool) -> None:
+    if not waiting.done():
+        waiting.set_result(readable)
