@@ -50,6 +50,26 @@ def test_two_writers_under_one_source_name(tmp_path: Path, standalone: Server, d
     assert again.returncode == 0, "a writer that has said goodbye leaves its name free"
 
 
+def test_a_refused_start_leaves_the_name_free(tmp_path: Path, standalone: Server, database_name: str) -> None:
+    """Refused after the source was claimed (other numbers): the next one, wherever it runs, waits for no lease."""
+    hour_file(tmp_path / "data", "20250310/9").write_bytes(b"".join(trade_lines(1, 3, framing=Framing.BARE)))
+    flags = (
+        *("--root", str(tmp_path / "data" / "node_trades"), "--mongodb-uri", standalone.uri),
+        *("--database", database_name, "--http", "off", "--once", "--state-dir"),
+    )
+    assert tailrace("run", *flags, str(tmp_path / "one"), "--numbers", "double").returncode == 0
+    refused = tailrace("run", *flags, str(tmp_path / "one"))
+    assert refused.returncode == 78, refused.stderr
+    assert "numbers" in refused.stderr
+    with MongoClient[dict[str, Any]](standalone.uri) as client:
+        source = client[database_name]["node_trades.files"].find_one({"_id": "source/node_trades"})
+    assert source is not None
+    assert "lease" not in source
+    again = tailrace("run", *flags, str(tmp_path / "two"), "--numbers", "double")
+    assert again.returncode == 0, again.stderr
+    assert "waiting_for_lease" not in again.stderr
+
+
 def test_several_sources_in_one_file(tmp_path: Path, standalone: Server, database_name: str) -> None:
     """Two [[sources]], trades and fills in two framings, followed by one process, each into its own collection."""
     trades, fills = list(trade_lines(1, 50, framing=Framing.BARE)), list(fill_lines(2, 50, framing=Framing.BY_BLOCK))

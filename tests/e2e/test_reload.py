@@ -319,7 +319,36 @@ def test_what_did_not_start_is_not_said_to_be_added(place: Place) -> None:
         assert done.returncode == 70, done.stdout
         assert "did not start" in done.stdout
         assert "added" not in done.stdout
+        assert lease(place, "b", "other") is None, "its name is free at once"
         run.stop()
+
+
+def test_one_that_is_removed_while_it_begins_anew(place: Place) -> None:
+    """Its collection was dropped and MongoDB does not let us make it again: its name is free at once, too."""
+    place.append("b", 3)
+    a, b = place.source("a"), place.source("b", collection="other")
+    place.write(a, b)
+    with place.start() as run:
+        run.wait_for("live", count=2)
+        assert lease(place, "b", "other")
+        with place.server.failing("connectionStatus", errorCode=13):
+            with MongoClient[dict[str, Any]](place.server.uri) as client:
+                client[place.database]["other"].drop()
+            run.wait_for("waiting_for_mongodb")
+            place.write(a)
+            assert place.reload().returncode == 0
+        assert lease(place, "b", "other") is None
+        place.append("a", 1)
+        place.until_stored(6)
+        run.stop()
+
+
+def lease(place: Place, name: str, collection: str) -> dict[str, Any] | None:
+    """Of that source, as its ledger has it now."""
+    with MongoClient[dict[str, Any]](place.server.uri) as client:
+        source = client[place.database][f"{collection}.files"].find_one({"_id": f"source/{name}"})
+    assert source is not None
+    return source.get("lease")
 
 
 def test_another_source_in_place_of_the_only_one(place: Place) -> None:

@@ -109,6 +109,7 @@ class Following:
                 return
             again = await unless(self.stop, self._begin_anew(former))
             if again is None:
+                await pipeline.give_back()
                 return
             self._pipeline, pipeline, ready = again, again, _ready_before
 

@@ -84,7 +84,7 @@ class Pipeline:
         self.stats = stats
         self._discovery: Discovery | None = None
         self._clock: Callable[[], float] = time.monotonic
-        self._claimed = False
+        self._claiming = self._claimed = False
         self.begun = False
         named = self._books.options
         self._log = structlog.get_logger("tailrace").bind(source=named.source, collection=named.namespace)
@@ -116,12 +116,14 @@ class Pipeline:
             async with self._watcher:
                 await self._start_and_follow(stop, ready)
         except CollectionsDropped:
-            self._claimed = False  # progress in what was dropped is void; the lease stays with this process
+            # Progress in what was dropped is void; the lease stays with this process, or `give_back` is called.
+            self._claiming = self._claimed = False
             raise
         finally:
             await self._drain()
 
     async def _start_and_follow(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+        self._claiming = True  # before: what is refused, or broken off, after the claim must not hold the name
         first_start = await unless(stop, self._open_books())
         if first_start is None:
             return
@@ -298,6 +300,13 @@ class Pipeline:
             self._roster.close()
         if self._claimed:
             await self._say_goodbye(max(_GOODBYE, deadline - self._clock()))
+        elif self._claiming:
+            await self.give_back()
+
+    async def give_back(self) -> None:
+        """The lease, if it is ours, so that nobody waits for it; in a second at most."""
+        with suppress(TailraceError, TimeoutError):
+            await within(_GOODBYE, self._books.ledger.release())
 
     async def _say_goodbye(self, patience: float) -> None:
         """Progress and lease, in at most `patience` seconds: MongoDB being away must not change how we end."""
