@@ -17,7 +17,8 @@ import structlog
 
 from tailrace.config import Loaded
 from tailrace.errors import SettingsError
-from tailrace.ingest.instance import Instance, Reloaded
+from tailrace.ingest.instance import Instance
+from tailrace.ingest.reloaded import Reloaded
 from tailrace.ops import logs, notes
 from tailrace.ops.logs import redact
 from tailrace.ops.status import Monitor, Reload, ReloadOutcome
@@ -85,27 +86,34 @@ class Reloader:
             outcome = ReloadOutcome.REFUSED
         else:
             outcome = ReloadOutcome.CHANGED if result.changed else ReloadOutcome.UNCHANGED
-        problems = tuple(redact(each) for each in result.problems)
+        wrong = tuple(redact(each) for each in result.problems)
+        problems = wrong + result.broken_off
         at = time.time()
         self._monitor.beat()
         self._monitor.reloaded(
             Reload(at=at, outcome=outcome, changed=result.changed, left=result.left, problems=problems)
         )
-        if result.refused:
+        if wrong and result.refused:
             log.error(
                 "reload_refused",
-                why="; ".join(problems),
+                why="; ".join(wrong),
                 meaning="nothing has changed: the former configuration stays, and the ingestion goes on",
                 todo="mend the configuration, then reload again",
             )
-        elif problems:
+        elif wrong:
             log.error(
                 "source_not_started",
-                why="; ".join(problems),
+                why="; ".join(wrong),
                 meaning="its files are not stored; the other sources go on"
                 if self._instance.stats
                 else "no source is followed any more: nothing is stored until a reload adds one, and nothing is lost",
                 todo="mend that, then reload again",
+            )
+        if result.broken_off:
+            log.info(
+                "reload_cut_short",
+                why="; ".join(result.broken_off),
+                meaning="nothing is wrong, nothing is lost: a stop, or the next reload, came before it was over",
             )
         if not result.refused:
             log.info("reloaded", outcome=outcome.value, changed=list(result.changed), left=list(result.left))

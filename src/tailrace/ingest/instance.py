@@ -29,6 +29,7 @@ from tailrace.ingest.mongo.health import ServerHealth
 from tailrace.ingest.mongo.retrying import Retrier
 from tailrace.ingest.mongo.server import CollectionFacts, connect
 from tailrace.ingest.mongo.topology import Member, members_of
+from tailrace.ingest.reloaded import NotStarted, Reloaded
 from tailrace.ingest.state.checkpoints import CheckpointStore
 from tailrace.ingest.stats import SourceStats
 from tailrace.ingest.wiring import limits, retry_options, server_options
@@ -46,17 +47,6 @@ class Workers:
     limit: int = 0
     size: int = 0
     size_limit: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Reloaded:
-    """What a reload came to, in sentences. `refused`: nothing has changed, and `problems` say why. `problems` of one
-    that was not refused: sources that were to be added and did not start."""
-
-    changed: tuple[str, ...] = ()
-    left: tuple[str, ...] = ()
-    problems: tuple[str, ...] = ()
-    refused: bool = False
 
 
 @dataclass(slots=True)
@@ -192,7 +182,7 @@ class Instance:
         """
         shared, stop = self._shared, self._stop
         if shared is None or stop is None or stop.is_set() or self.once:
-            return Reloaded(problems=("tailrace is starting or stopping: try again",), refused=True)
+            return Reloaded(broken_off=("tailrace is starting or stopping: try again",), refused=True)
         found = changes(self.settings, then)
         added = [Following(shared, source) for source in found.added]
         try:
@@ -201,25 +191,25 @@ class Instance:
         except ConfigurationError as error:
             return Reloaded(problems=(str(error),), refused=True)
         if stop.is_set():
-            return Reloaded(problems=("tailrace is stopping",), refused=True)
+            return Reloaded(broken_off=("tailrace is stopping",), refused=True)
         self._reloading = True
         try:
             self._take_over(shared, found.settings)
             await self._remove(found.removed)
-            problems = {
-                name_of(each.source): problem
+            not_started = {
+                name_of(each.source): failed
                 for each in added
-                if (problem := await self._add(each, stop, again or asyncio.Event()))
+                if (failed := await self._add(each, stop, again or asyncio.Event()))
             }
         finally:
             self._reloading = False
             self._moved.set()
-        if problems:  # the next reload may add them
-            there = tuple(source for source in self.settings.sources if name_of(source) not in problems)
+        if not_started:  # the next reload may add them
+            there = tuple(source for source in self.settings.sources if name_of(source) not in not_started)
             self.settings = shared.settings = self.settings.model_copy(update={"sources": there})
-        not_added = {f"source {name} added" for name in problems}
+        not_added = {f"source {name} added" for name in not_started}
         changed = tuple(each for each in found.changed if each not in not_added)
-        return Reloaded(changed, found.left, tuple(problems.values()))
+        return Reloaded.of(changed, found.left, not_started.values())
 
     def _take_over(self, shared: Shared, settings: Settings) -> None:
         self.settings = shared.settings = settings
@@ -242,13 +232,13 @@ class Instance:
                 log.info("stopped", source=name, **stats.figures(), bytes_lost=stats.lost_bytes)
             self._hide(source)
 
-    async def _add(self, source: Following, stop: asyncio.Event, again: asyncio.Event) -> str | None:
-        """A sentence when it did not start: the others go on without it."""
+    async def _add(self, source: Following, stop: asyncio.Event, again: asyncio.Event) -> NotStarted | None:
+        """None when it has started. When it has not, the others go on without it."""
         started = asyncio.Event()
         failures: list[TailraceError] = []
         name = name_of(source.source)
         if stop.is_set():  # HAZARD: `_pass_on` has told those that were there
-            return f"source {name} did not start: tailrace is stopping"
+            return NotStarted(f"source {name} did not start: tailrace is stopping")
         source.tune()  # it was prepared with the former settings
 
         async def run() -> None:
@@ -272,8 +262,9 @@ class Instance:
         if started.is_set():
             return None
         self._hide(source.source)
-        why = failures[0] if failures else "it was still waiting when tailrace was told to stop, or to reload again"
-        return f"source {name} did not start: {why}"
+        if failures:
+            return NotStarted(f"source {name} did not start: {failures[0]}", wrong=True)
+        return NotStarted(f"source {name} was still waiting when tailrace was told to stop, or to reload again")
 
     # -- for those who look ------------------------------------------------------------------------------------
 
