@@ -18,6 +18,7 @@ from urllib.request import urlopen
 
 import pytest
 from pymongo import MongoClient
+from tests.support.notify import Manager
 from tests.support.reloads import Place
 from tests.support.servers import Server
 from tests.support.tailrace_process import Run, environment, tailrace, until
@@ -540,6 +541,30 @@ def test_the_outcome_is_that_of_the_file_as_it_is(place: Place) -> None:
             done = place.reload()
         assert "seal_after: 5m -> 7s" in done.stdout, done.stdout
         run.stop()
+
+
+def test_a_process_that_ends_meanwhile(place: Place) -> None:
+    """The command does not wait for the outcome of a process that is gone: it says so, exit 70."""
+    place.append("c", 5)
+    place.write(place.source("a"), place.source("c"))
+    flags = ("--config", str(place.config), "--mongodb-uri", place.server.uri, "--shutdown-grace", "20s")
+    with Manager(place.directory / "notify") as manager, Run(*flags, NOTIFY_SOCKET=manager.name) as run:
+        run.wait_for("live", count=2)
+        with place.server.failing("insert", blockConnection=True, blockTimeMS=9000):
+            place.append("c", 1)
+            time.sleep(0.3)
+            place.write(place.source("a"))
+            words = [sys.executable, "-m", "tailrace", "reload", "--state-dir", str(place.state), "--timeout", "50s"]
+            asking = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment())
+            manager.wait_for("RELOADING=1")  # and c drains
+            time.sleep(0.3)
+            assert asking.poll() is None
+            run.kill()
+            killed = time.monotonic()
+            said = asking.communicate(timeout=40)[1]
+        assert asking.returncode == 70
+        assert time.monotonic() - killed < 10
+        assert f"process {run.process.pid} has ended meanwhile" in said
 
 
 def test_a_working_directory_that_is_gone(place: Place) -> None:

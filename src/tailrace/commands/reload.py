@@ -53,8 +53,7 @@ def reload(
         raise RuntimeFailure(
             f"no tailrace runs on the state directory {state_dir}: name its own with --state-dir or --config"
         )
-    path = state_dir / notes.RELOAD
-    before = notes.read(path)
+    before = notes.read(state_dir / notes.RELOAD)
     if not _catches(pid, signal.SIGHUP):
         raise RuntimeFailure(
             f"process {pid} takes no reload (run --once, an older version, or one just begun): it was left alone"
@@ -64,23 +63,33 @@ def reload(
         os.kill(pid, signal.SIGHUP)
     except OSError as error:
         raise RuntimeFailure(f"process {pid} cannot be told ({error.strerror}): run this as the user of run") from None
-    _show(_outcome(path, pid, before, asked, patience))
+    _show(_outcome(state_dir, pid, before, asked, patience))
 
 
-def _outcome(path: Path, pid: int, before: dict[str, Any], asked: float, patience: float) -> dict[str, Any]:
+def _outcome(state_dir: Path, pid: int, before: dict[str, Any], asked: float, patience: float) -> dict[str, Any]:
     """Of a reload that began after we asked: one that was going on then is another's. The monotonic clock is the same
     for all processes of a machine."""
     until = time.monotonic() + patience
     while time.monotonic() < until:
-        outcome = notes.read(path)
+        ended = not _holds(state_dir, pid)  # looked at first: what it said before its end is an outcome
+        outcome = notes.read(state_dir / notes.RELOAD)
         began = outcome.get("began")
         if outcome != before and outcome.get("pid") == pid and isinstance(began, float) and began >= asked:
             return outcome
+        if ended:
+            raise RuntimeFailure(f"process {pid} has ended meanwhile; what is on disk is read at its next start")
         time.sleep(_LOOK)
     raise RuntimeFailure(
         f"process {pid} did not say within {patience:g} s what became of it: it may be starting, stopping, or draining "
         "a source that was removed; its log says, and so does tailrace status"
     )
+
+
+def _holds(state_dir: Path, pid: int) -> bool:
+    try:
+        return holder(state_dir) == pid
+    except OSError:  # it could be looked at a moment ago
+        return True
 
 
 def _catches(pid: int, number: int) -> bool:
