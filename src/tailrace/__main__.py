@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 from contextlib import suppress
 
@@ -21,6 +22,8 @@ _SECRET = re.compile(r"@|passw|passphrase|authMechanismProperties", re.IGNORECAS
 def main() -> None:
     """Raises SystemExit when anything is wrong."""
     handed, arguments = os.environ.pop(_HANDED, None), sys.argv[1:]
+    if arguments[:1] == ["run"] and "--once" not in arguments:  # a reload, and nobody is there yet to take it: the
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # configuration is read after this
     if handed is not None:
         sys.argv[1:] = with_secrets(arguments, handed.split("\n"))
     else:

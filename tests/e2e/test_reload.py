@@ -475,6 +475,31 @@ def test_during_start_up(tmp_path: Path, own_server: Server, database_name: str)
         run.stop()
 
 
+def test_in_its_first_moments(place: Place) -> None:
+    """Nothing ends by it: ignored before anything big is imported, and done after the start from when the configuration
+    is being read."""
+    place.config.unlink()
+    os.mkfifo(place.config)
+    with place.start() as run:
+        process = Path(f"/proc/{run.process.pid}")
+        loaded, ignored = "", False
+        while not ignored:
+            assert run.process.poll() is None
+            loaded = (process / "maps").read_text()
+            words = dict(line.split(":\t", 1) for line in (process / "status").read_text().splitlines())
+            ignored = bool(int(words["SigIgn"], 16) >> (signal.SIGHUP - 1) & 1)
+        assert "pydantic" not in loaded
+        run.process.send_signal(signal.SIGHUP)
+        with place.config.open("w") as pipe:  # it is reading it
+            run.process.send_signal(signal.SIGHUP)
+            time.sleep(0.1)
+            place.write(place.source("a"))
+            pipe.write(place.config.read_text())
+            place.write(place.source("a"), seal_after="1s")
+        assert run.wait_for("reloaded")["changed"] == ["seal_after: 5m -> 1s"]
+        run.stop()
+
+
 def test_two_at_once_and_a_storm(place: Place) -> None:
     """Two commands both end well; of fifty signals the last one's file holds, and nothing is lost of what comes
     meanwhile. That one comes while a source is being added is no error."""

@@ -39,14 +39,16 @@ def run(
     """Follow the node's files and put every entry into MongoDB, until told to stop (SIGTERM, Ctrl-C).
 
     SIGHUP, or `tailrace reload`, has it read its configuration again."""
+    early: list[int] = []
     if not once:
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
+        signal.signal(signal.SIGHUP, lambda number, _frame: early.append(number))  # until there is something to reload
     loaded = settle_settings(flags, config)
     memory.keep_buffers()
-    asyncio.run(_run(loaded, lambda: load(flags, os.environ, config), once=once))
+    asyncio.run(_run(loaded, lambda: load(flags, os.environ, config), early, once=once))
 
 
-async def _run(loaded: Loaded, read: Callable[[], Loaded], *, once: bool) -> None:
+async def _run(loaded: Loaded, read: Callable[[], Loaded], early: list[int], *, once: bool) -> None:
+    """`early`: not empty when a reload was asked for since before the configuration was read."""
     log.info("starting", version=__version__, **codec_words(loaded.settings.codec), **_shown(loaded))
     instance = Instance(loaded.settings, once=once)
     stop = asyncio.Event()
@@ -71,6 +73,8 @@ async def _run(loaded: Loaded, read: Callable[[], Loaded], *, once: bool) -> Non
     reloader = Reloader(instance, monitor, notifier, read)
     if not once:
         reload_on_hangup(reloader.request, hung_up)
+        if early:
+            reloader.request()
     note, noted = loaded.settings.state_dir / notes.INSTANCE, False
     try:
         async with (
