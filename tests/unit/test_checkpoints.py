@@ -485,4 +485,6 @@ def test_damage_under_a_running_store_is_told_apart_from_a_full_disk(tmp_path: P
     with CheckpointStore.open(tmp_path) as store:
         subprocess.run([sys.executable, "-c", vandal, str(tmp_path / DATABASE)], check=True)
         with pytest.raises(StateCorrupt, match="is damaged"):
+            store.must_be_free("another", NAMESPACE, UUID, ROOT)  # of a source that a reload would add
+        with pytest.raises(StateCorrupt, match="is damaged"):
             store.save(SOURCE, NAMESPACE, [make(number, offset=500) for number in range(300)])

@@ -136,8 +136,12 @@ class CheckpointStore:
             self._database.execute(_BIND, row)
 
     def must_be_free(self, source: str, namespace: str, collection_uuid: bytes, root: str) -> None:
-        """Raises SettingsChanged as `bind` does; changes nothing."""
-        for (other,) in self._database.execute(_BOUND, (namespace, root, collection_uuid, source)).fetchall():
+        """Raises SettingsChanged as `bind` does, and what `load` raises; changes nothing."""
+        try:
+            others = self._database.execute(_BOUND, (namespace, root, collection_uuid, source)).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise _mapped(error, self._path, _unusable) from error
+        for (other,) in others:
             raise SettingsChanged(
                 f"source = {source!r}, but {root} was ingested into {namespace} as source = {other!r} before, and "
                 f"under a new name every entry would be stored a second time: set source = {other!r} again, or "
