@@ -32,7 +32,7 @@ def reload(
 
     The instance reads the file, variables and flags that it was started with; those given here only tell its state
     directory. Exit 0: taken over, or nothing to change; 78: refused, nothing has changed; 70: none runs, or a source
-    that was added did not start.
+    that was added did not start, or it failed.
     """
     try:
         patience = parse_duration(timeout)
@@ -104,7 +104,12 @@ def _catches(pid: int, number: int) -> bool:
 
 def _show(outcome: dict[str, Any]) -> None:
     refused = outcome.get("outcome") == "refused"
-    words = {"changed": "reloaded", "unchanged": "nothing has changed", "refused": "refused: nothing has changed"}
+    words = {
+        "changed": "reloaded",
+        "unchanged": "nothing has changed",
+        "refused": "refused: nothing has changed",
+        "failed": "failed: some of it may be in force",
+    }
     typer.echo(words.get(str(outcome.get("outcome")), str(outcome.get("outcome"))))
     for label, key in (("changed", "changed"), ("left", "left"), ("PROBLEM", "problems")):
         for sentence in outcome.get(key, ()):

@@ -75,17 +75,14 @@ class Reloader:
         try:
             result = await self._instance.reload(loaded.settings, self._asked)
         except Exception as error:  # noqa: BLE001  a defect in a reload must not end the ingestion, nor all reloads after
-            return Reloaded(problems=(f"it failed in the middle: {type(error).__name__}: {error}",))
+            return Reloaded(problems=(f"{type(error).__name__}: {error}",), failed=True)
         settings = self._instance.settings
         if (before.log_format, before.log_level) != (settings.log_format, settings.log_level):
             logs.configure(settings.log_format.value, settings.log_level.value)
         return result
 
     def _say(self, result: Reloaded) -> None:
-        if result.refused:
-            outcome = ReloadOutcome.REFUSED
-        else:
-            outcome = ReloadOutcome.CHANGED if result.changed else ReloadOutcome.UNCHANGED
+        outcome = _outcome(result)
         wrong = tuple(redact(each) for each in result.problems)
         problems = wrong + result.broken_off
         at = time.time()
@@ -93,7 +90,14 @@ class Reloader:
         self._monitor.reloaded(
             Reload(at=at, outcome=outcome, changed=result.changed, left=result.left, problems=problems)
         )
-        if wrong and result.refused:
+        if result.failed:
+            log.error(
+                "reload_failed",
+                why="; ".join(wrong),
+                meaning="nothing is lost, and the ingestion goes on; some of what was to change may be in force",
+                todo="a defect of tailrace: please report it; a restart takes the configuration as it is",
+            )
+        elif wrong and result.refused:
             log.error(
                 "reload_refused",
                 why="; ".join(wrong),
@@ -115,7 +119,7 @@ class Reloader:
                 why="; ".join(result.broken_off),
                 meaning="nothing is wrong, nothing is lost: a stop, or the next reload, came before it was over",
             )
-        if not result.refused:
+        if not (result.refused or result.failed):
             log.info("reloaded", outcome=outcome.value, changed=list(result.changed), left=list(result.left))
         self._number += 1
         notes.write(
@@ -135,3 +139,11 @@ class Reloader:
     @property
     def _path(self) -> Path:
         return self._instance.settings.state_dir / notes.RELOAD
+
+
+def _outcome(result: Reloaded) -> ReloadOutcome:
+    if result.failed:
+        return ReloadOutcome.FAILED
+    if result.refused:
+        return ReloadOutcome.REFUSED
+    return ReloadOutcome.CHANGED if result.changed else ReloadOutcome.UNCHANGED

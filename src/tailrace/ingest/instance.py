@@ -21,7 +21,7 @@ from tailrace.config import Settings
 from tailrace.config.reloading import changes, name_of
 from tailrace.config.sources import SourceSettings
 from tailrace.embedded import EmbeddedMongod
-from tailrace.errors import ConfigurationError, TailraceError
+from tailrace.errors import TailraceError
 from tailrace.ingest.ending import end, unless
 from tailrace.ingest.following import Following, Shared
 from tailrace.ingest.lives.census import Hour
@@ -188,7 +188,7 @@ class Instance:
         try:
             for each in added:
                 await each.prepare()
-        except ConfigurationError as error:
+        except TailraceError as error:
             return Reloaded(problems=(str(error),), refused=True)
         if stop.is_set():
             return Reloaded(broken_off=("tailrace is stopping",), refused=True)
@@ -204,8 +204,8 @@ class Instance:
         finally:
             self._reloading = False
             self._moved.set()
-        if not_started:  # the next reload may add them
-            there = tuple(source for source in self.settings.sources if name_of(source) not in not_started)
+            # Those that are followed, whatever has failed: the next reload may add the others.
+            there = tuple(each.source for name, each in self._followed.items() if name in self.stats)
             self.settings = shared.settings = self.settings.model_copy(update={"sources": there})
         not_added = {f"source {name} added" for name in not_started}
         changed = tuple(each for each in found.changed if each not in not_added)

@@ -19,6 +19,7 @@ class NotStarted:
 class Reloaded:
     """`refused`: nothing has changed, and `problems` say why. `problems` of one that was not refused: sources that were
     to be added and did not start. `broken_off`: what a stop, or the next reload, came before; nothing is wrong with it.
+    `failed`: of a defect, which is the problem; some of it may be in force.
     """
 
     changed: tuple[str, ...] = ()
@@ -26,6 +27,7 @@ class Reloaded:
     problems: tuple[str, ...] = ()
     broken_off: tuple[str, ...] = ()
     refused: bool = False
+    failed: bool = False
 
     @classmethod
     def of(cls, changed: tuple[str, ...], left: tuple[str, ...], not_started: Iterable[NotStarted]) -> Self:

@@ -190,12 +190,12 @@ METRICS: tuple[Metric, ...] = (
         name="tailrace_reloads_total",
         kind=Kind.COUNTER,
         labels=("outcome",),
-        help="Reloads of the configuration: `changed`, `unchanged`, `refused`.",
+        help="Reloads of the configuration: `changed`, `unchanged`, `refused`, `failed`.",
         read=lambda m: [((each.value,), m.reloads.get(each.value, 0)) for each in ReloadOutcome],
     ),
     of_process(
         "tailrace_last_reload_ok",
-        "0 while the last reload was refused, or a source that it added did not start.",
+        "0 while the last reload was refused or failed, or a source that it added did not start.",
         lambda m: m.last_reload is None or not m.last_reload.problems,
     ),
     of_process(

@@ -48,6 +48,7 @@ class ReloadOutcome(StrEnum):
     CHANGED = "changed"
     UNCHANGED = "unchanged"
     REFUSED = "refused"
+    FAILED = "failed"  # of a defect of ours: some of it may be in force
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
