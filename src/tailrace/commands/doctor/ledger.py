@@ -122,8 +122,8 @@ def of_lease(
     if not state.known:
         yield note(
             Subject.LEDGER,
-            f"source {source.source} of {source.namespace} is being written by {who}; whether with this state directory "
-            "cannot be told",
+            f"source {source.source} of {source.namespace} is being written by {who}; whether with this state "
+            "directory cannot be told",
             "mend what is said of the state, then check again",
         )
         return
