@@ -89,6 +89,7 @@ class Tree:
     places: dict[int, set[tuple[int, int]]] = field(default_factory=lambda: defaultdict(set))
     hours: dict[bytes, set[int]] = field(default_factory=lambda: defaultdict(set))
     recorded: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    moved: int = 0
     harm: int = 0  # how many times bytes were taken away since the last rest
     tangled: bool = False  # names and hours do not tell any more what was lost where
     copied: set[int] = field(default_factory=set)
@@ -230,7 +231,8 @@ class Tree:
 
     def move_away(self, file: File) -> Path:
         assert file.path is not None
-        path = self.hourly / f"away{len(self.away)}"
+        self.moved += 1  # HAZARD: not how many are away now, which has come before: the name may still be taken
+        path = self.hourly / f"away{self.moved}"
         file.path.rename(path)
         del self.files[file.path]
         self.left(file)
