@@ -433,7 +433,7 @@ def test_it_asks_seldom_while_nobody_looks(browser: Browser) -> None:
 
 
 def test_a_start_and_a_hanging_loop_are_said(browser: Browser) -> None:
-    """No source yet, and hours that are not known: each a sentence, no error of the page."""
+    """No source yet, none any more, and hours that are not known: each a sentence, no error of the page."""
     browser.look()
     starting = {"sources": [], "ready": False, "why": [{"code": "starting", "sentence": "Start-up is not over."}]}
     unseen = {**canned.status()["server"], "version": "", "topology": "", "members": []}
@@ -442,6 +442,12 @@ def test_a_start_and_a_hanging_loop_are_said(browser: Browser) -> None:
         shows(browser, "starting")
         assert browser.text("#headline") == "Starting: nothing is read yet."
         assert browser.text("#mongodb").startswith("… Not reached yet.")
+        why = [{"code": "no_source", "sentence": "No source is followed: a reload removed all that were."}]
+        made.status = {**canned.status(), "sources": [], "ready": False, "why": why}
+        shows(browser, "none")
+        assert browser.text("#headline") == "No source is followed: nothing is stored."
+        assert "a reload removed all that were" in browser.text("#details")
+        assert browser.js("return document.getElementById('verdict').className") == "verdict bad"
         why = [{"code": "loop_hangs", "sentence": "The event loop has not turned for 12 s."}]
         source = {**canned.source(), "hours": None}
         made.status = {**canned.status(), "ready": False, "why": why, "figures_age_s": 12.0, "sources": [source]}
