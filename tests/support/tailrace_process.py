@@ -14,8 +14,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
+from urllib.request import urlopen
 
 from tests.support.roles import out_of_sight
 
@@ -104,6 +106,8 @@ class Run:
         return self
 
     def __exit__(self, kind: object, *_error: object) -> None:
+        if kind is not None:
+            self._tell()
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait(10)
@@ -112,6 +116,13 @@ class Run:
         self.process.stderr.close()
         if kind is None:
             must_balance(self.events, self.process.returncode)
+
+    def _tell(self) -> None:
+        """For whoever reads why a test failed: what was logged last, and the figures as they are now."""
+        print("".join(self.lines[-30:]))
+        for serving in self.named("serving"):
+            with suppress(OSError):
+                print(urlopen(f"{serving['url']}/status", timeout=5).read().decode()[:20_000])
 
     def named(self, event: str) -> list[Event]:
         return [each for each in list(self.events) if each.get("event") == event]
