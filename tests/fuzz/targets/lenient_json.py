@@ -19,8 +19,8 @@ def value_of(data: bytes) -> Any:
 def _object(found: dict[str, Any]) -> Any:
     if list(found) == ["$b"]:
         return str(found["$b"]).encode("utf-8", "surrogateescape")
-    if list(found) == ["$d"] and isinstance(found["$d"], int) and abs(found["$d"]) < 1 << 63:
-        return DatetimeMS(found["$d"])
+    if list(found) == ["$d"] and type(found["$d"]) is int and abs(found["$d"]) < 1 << 63:
+        return DatetimeMS(found["$d"])  # BSON holds an integer there, never a boolean
     return found
 
 
